@@ -14,6 +14,11 @@ package connect
 
 import "strconv"
 
+// APIVersion is the version of Apache Kafka whose Connect API is implemented here:
+// what GET / answers and what the plugins of this build call their version. Clients
+// gate features on it.
+const APIVersion = "4.3.1"
+
 // TopicPartition names one partition of one topic.
 type TopicPartition struct {
 	Topic     string
