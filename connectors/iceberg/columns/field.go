@@ -1,0 +1,336 @@
+package columns
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+
+	"github.com/apache/iceberg-go"
+
+	"github.com/firn-io/firn/connect"
+)
+
+// A target is what a column stores.
+type target uint8
+
+const (
+	toBool target = iota
+	toInt
+	toLong
+	toFloat
+	toDouble
+	toDecimal
+	toString
+	toBinary
+	toFixed
+	toUUID
+	toDate
+	toTime
+	toTimestamp
+	toTimestampTz
+	toStruct
+	toList
+	toMap
+)
+
+// A source is what the record's schema says about a value beyond its kind.
+type source uint8
+
+const (
+	plain source = iota
+	float32Source
+	decimalSource
+	dateSource
+	timeSource
+	timestampSource
+)
+
+// A field writes one column, or one part of a nested column.
+type field struct {
+	path     string
+	to       target
+	typ      iceberg.Type
+	required bool
+
+	from   source
+	scale  int             // of a decimal source
+	schema *connect.Schema // of the record's value; nil if unknown
+
+	precision, toScale int // of a decimal column
+	limit              *big.Int
+
+	sub       *structPlan // struct
+	key, elem *field      // map; list, map
+	scratch   *scratch
+}
+
+// A scratch is memory that conversions use between calls. One goroutine owns it.
+type scratch struct {
+	text, digits []byte
+	x, y, z      big.Int
+}
+
+const millisPerDay = 24 * 60 * 60 * 1000
+
+// readSource takes what matters from the record's schema.
+func (f *field) readSource() error {
+	if f.schema == nil {
+		return nil
+	}
+	switch {
+	case f.schema.Type == connect.Float32:
+		f.from = float32Source
+	case f.schema.Type == connect.BytesType && f.schema.Name == connect.LogicalDecimal:
+		scale, err := decimalScale(f.schema)
+		if err != nil {
+			return fmt.Errorf("column %q: the record's decimal has no scale: %w", f.path, err)
+		}
+		f.from, f.scale = decimalSource, scale
+	case f.schema.Type == connect.Int32 && f.schema.Name == connect.LogicalDate:
+		f.from = dateSource
+	case f.schema.Type == connect.Int32 && f.schema.Name == connect.LogicalTime:
+		f.from = timeSource
+	case f.schema.Type == connect.Int64 && f.schema.Name == connect.LogicalTimestamp:
+		f.from = timestampSource
+	}
+	return nil
+}
+
+func (f *field) setTarget(t iceberg.Type) {
+	switch t := t.(type) {
+	case iceberg.BooleanType:
+		f.to = toBool
+	case iceberg.Int32Type:
+		f.to = toInt
+	case iceberg.Int64Type:
+		f.to = toLong
+	case iceberg.Float32Type:
+		f.to = toFloat
+	case iceberg.Float64Type:
+		f.to = toDouble
+	case iceberg.DecimalType:
+		f.to, f.precision, f.toScale = toDecimal, t.Precision(), t.Scale()
+		f.limit = new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(t.Precision())), nil)
+	case iceberg.StringType:
+		f.to = toString
+	case iceberg.BinaryType:
+		f.to = toBinary
+	case iceberg.FixedType:
+		f.to = toFixed
+	case iceberg.UUIDType:
+		f.to = toUUID
+	case iceberg.DateType:
+		f.to = toDate
+	case iceberg.TimeType:
+		f.to = toTime
+	case iceberg.TimestampType:
+		f.to = toTimestamp
+	case iceberg.TimestampTzType:
+		f.to = toTimestampTz
+	default:
+		panic(fmt.Sprintf("columns: type %s passed the check of supported types", t))
+	}
+}
+
+// append converts v and pushes it to vec. After an error vec may hold a part of
+// it: the caller truncates.
+func (f *field) append(vec *vector, v connect.Value) error {
+	if v.IsNull() {
+		if f.required {
+			return &connect.DataError{Msg: fmt.Sprintf("column %q is required and the record has no value for it", f.path), Hint: "make the column optional, or fill the field"}
+		}
+		vec.pushNull()
+		return nil
+	}
+	switch f.to {
+	case toBool:
+		return f.appendBool(vec, v)
+	case toInt, toDate:
+		return f.appendInt32(vec, v)
+	case toLong:
+		if f.from == plain && v.Kind() == connect.Int {
+			vec.pushInt64(v.Int())
+			return nil
+		}
+		return f.appendLong(vec, v)
+	case toTime:
+		return f.appendTime(vec, v)
+	case toTimestamp, toTimestampTz:
+		return f.appendTimestamp(vec, v)
+	case toFloat, toDouble:
+		return f.appendFloat(vec, v)
+	case toDecimal:
+		return f.appendDecimal(vec, v)
+	case toString:
+		return f.appendString(vec, v)
+	case toBinary, toFixed:
+		return f.appendBinary(vec, v)
+	case toUUID:
+		return f.appendUUID(vec, v)
+	case toStruct:
+		return f.appendStruct(vec, v)
+	case toList:
+		return f.appendList(vec, v)
+	case toMap:
+		return f.appendMap(vec, v)
+	}
+	panic(fmt.Sprintf("columns: unknown target %d", f.to))
+}
+
+func (f *field) appendStruct(vec *vector, v connect.Value) error {
+	if k := v.Kind(); k != connect.Struct && k != connect.Map {
+		return f.mismatch(v)
+	}
+	if err := f.sub.append(vec.kids, v); err != nil {
+		return err
+	}
+	vec.pushed()
+	return nil
+}
+
+func (f *field) appendList(vec *vector, v connect.Value) error {
+	if v.Kind() != connect.Array {
+		return f.mismatch(v)
+	}
+	for _, e := range v.Elems() {
+		if err := f.elem.append(vec.kids[0], e); err != nil {
+			return err
+		}
+	}
+	vec.endList()
+	return nil
+}
+
+// appendMap keeps the last of equal text keys, as Java's map does.
+func (f *field) appendMap(vec *vector, v connect.Value) error {
+	if v.Kind() != connect.Map {
+		return f.mismatch(v)
+	}
+	pairs := v.Pairs()
+	for i := 0; i < len(pairs); i += 2 {
+		if repeated(pairs[i+2:], pairs[i]) {
+			continue
+		}
+		if err := f.key.append(vec.kids[0], pairs[i]); err != nil {
+			return err
+		}
+		if err := f.elem.append(vec.kids[1], pairs[i+1]); err != nil {
+			return err
+		}
+	}
+	vec.endList()
+	return nil
+}
+
+// searchRepeated bounds the quadratic search for repeated keys: a hostile map of
+// more entries keeps its repetitions, which readers of Iceberg maps tolerate.
+const searchRepeated = 256
+
+func repeated(later []connect.Value, key connect.Value) bool {
+	if key.Kind() != connect.String || len(later) > 2*searchRepeated {
+		return false
+	}
+	for i := 0; i < len(later); i += 2 {
+		if later[i].Kind() == connect.String && later[i].Text() == key.Text() {
+			return true
+		}
+	}
+	return false
+}
+
+// mismatch says that no value of v's class fits the column.
+func (f *field) mismatch(v connect.Value) error {
+	return &connect.DataError{Msg: fmt.Sprintf("column %q: cannot convert %s to %s", f.path, f.classOf(v), f.typ)}
+}
+
+// outOfRange says that the column cannot hold this very value.
+func (f *field) outOfRange(v connect.Value) error {
+	return &connect.DataError{Msg: fmt.Sprintf("column %q: %s is out of range for %s", f.path, f.excerpt(v), f.typ), Hint: "widen the column, or correct the record"}
+}
+
+// malformed says that a text is not of the form the column needs.
+func (f *field) malformed(v connect.Value) error {
+	return &connect.DataError{Msg: fmt.Sprintf("column %q: cannot read %s as %s", f.path, f.excerpt(v), f.typ)}
+}
+
+func (f *field) classOf(v connect.Value) string {
+	switch f.from {
+	case dateSource:
+		return "a Connect Date"
+	case timeSource:
+		return "a Connect Time"
+	case timestampSource:
+		return "a Connect Timestamp"
+	case decimalSource:
+		return "a Connect Decimal"
+	case plain, float32Source:
+	}
+	return v.Kind().String()
+}
+
+// excerpt shows the begin of a value in an error.
+func (f *field) excerpt(v connect.Value) string {
+	const most = 64
+	s := string(f.render(nil, v))
+	if v.Kind() == connect.String {
+		s = v.Text()
+		if len(s) > most {
+			return fmt.Sprintf("%q…", s[:most])
+		}
+		return fmt.Sprintf("%q", s)
+	}
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// whole cuts a float to an integer, as Java's longValue where that is exact.
+func whole(x float64) (int64, bool) {
+	if !(x >= -(1<<63) && x < 1<<63) { // NaN fails both
+		return 0, false
+	}
+	return int64(x), true
+}
+
+// integer reads a number as an integer, cutting fractions toward zero. It knows
+// no text and no logical times.
+func (f *field) integer(v connect.Value) (int64, error) {
+	switch v.Kind() { //nolint:exhaustive // the rest is refused below
+	case connect.Int:
+		return v.Int(), nil
+	case connect.Float:
+		if x, ok := whole(v.Float()); ok {
+			return x, nil
+		}
+		return 0, f.outOfRange(v)
+	case connect.Bytes:
+		if f.from == decimalSource {
+			if x, ok := f.wholeDecimal(v.Bytes()); ok {
+				return x, nil
+			}
+			return 0, f.outOfRange(v)
+		}
+	}
+	return 0, f.mismatch(v)
+}
+
+// millis reads a logical date, time or timestamp as java.util.Date's milliseconds.
+func (f *field) millis(v connect.Value) (int64, error) {
+	if v.Kind() != connect.Int {
+		return 0, f.mismatch(v)
+	}
+	x := v.Int()
+	if f.from == dateSource {
+		if x < math.MinInt64/millisPerDay || x > math.MaxInt64/millisPerDay {
+			return 0, f.outOfRange(v)
+		}
+		x *= millisPerDay
+	}
+	return x, nil
+}
+
+// temporal tells whether the record's schema calls the value a date or a time.
+func (f *field) temporal() bool {
+	return f.from == dateSource || f.from == timeSource || f.from == timestampSource
+}

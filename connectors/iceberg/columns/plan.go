@@ -1,0 +1,329 @@
+package columns
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+
+	"github.com/firn-io/firn/connect"
+)
+
+// Options say how record fields find their columns.
+type Options struct {
+	// CaseInsensitive ignores the case of names (iceberg.tables.schema-case-insensitive).
+	CaseInsensitive bool
+
+	// NameMapping, from the table property schema.name-mapping.default, gives the only
+	// names of the columns it lists, and columns it does not list have none; with it
+	// the case of names counts. Nil: columns go by their own names.
+	NameMapping iceberg.NameMapping
+}
+
+// A Plan appends records of one schema to Columns of one table schema.
+type Plan struct {
+	root    *structPlan
+	dropped int64
+	scratch scratch
+}
+
+// Compile makes the plan for records of a Connect schema, or for schemaless records
+// (maps) if record is nil. It fails when the table has columns that this build
+// cannot write or that the options cannot tell apart. What only a value can show (a
+// text in a number column may be a number) is left to Append.
+func Compile(record *connect.Schema, table *iceberg.Schema, opts Options) (*Plan, error) {
+	for _, f := range table.Fields() {
+		if err := supported(f.Name, f.Type); err != nil {
+			return nil, err
+		}
+	}
+	p := &Plan{}
+	c := compiler{plan: p, fold: opts.CaseInsensitive && opts.NameMapping == nil}
+	var err error
+	p.root, err = c.structOf("", record, table.Fields(), opts.NameMapping, opts.NameMapping != nil)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Append adds one record, a struct of the plan's schema or a map, to columns of the
+// plan's table schema. Record fields without a column are dropped and counted;
+// columns without a field get null. A value that its column cannot hold, and a null
+// for a required column, is a [connect.DataError] that names the column; the columns
+// are then as before.
+//
+// Conversions follow the target type as in the Java sink. Where Java stores another
+// number than the record has, Append refuses: integers and dates that wrap, NaN and
+// infinity as a number without them, floats that overflow, decimals above the
+// precision, fixed values of the wrong length. A whole double above 2^63 keeps its
+// value in a decimal, where Java stores 2^63-1. Fractions finer than a microsecond
+// are cut, as in Java's files.
+func (p *Plan) Append(dst *Columns, v connect.Value) error {
+	n, dropped := dst.rows, p.dropped
+	if k := v.Kind(); k != connect.Struct && k != connect.Map {
+		return &connect.DataError{Msg: "cannot convert a value that is " + k.String() + " to a table row", Hint: "the sink takes structs and maps: set value.converter, or use a transformation"}
+	}
+	if err := p.root.append(dst.vecs, v); err != nil {
+		dst.truncate(n)
+		p.dropped = dropped
+		return err
+	}
+	dst.rows++
+	return nil
+}
+
+// Dropped counts the record fields, of records that were appended, for which the
+// table has no column.
+func (p *Plan) Dropped() int64 { return p.dropped }
+
+// A structPlan distributes the fields of a struct or the entries of a map.
+type structPlan struct {
+	plan   *Plan
+	path   string
+	fields []*field
+	fold   bool // ignore case
+
+	// For structs: the record's field of each column, -1 for none.
+	record  *connect.Schema
+	from    []int
+	dropped int64 // fields without a column
+
+	// For maps: records usually have their keys in the same order, so a slot remembers
+	// which key it saw last and predicts it. vals are the entries of this record.
+	names map[string]int32
+	slots []slot
+	vals  []connect.Value
+	seen  []uint64 // the round in which vals was set
+	round uint64
+}
+
+// A slot is the n-th key of the last map.
+type slot struct {
+	key []byte
+	col int32 // -1: no column
+}
+
+// maxSlots and maxSlotKey bound what a hostile map can make a plan remember.
+const (
+	maxSlots   = 4096
+	maxSlotKey = 256
+)
+
+func (s *structPlan) append(vecs []*vector, v connect.Value) error {
+	switch v.Kind() { //nolint:exhaustive // the rest is refused below
+	case connect.Struct:
+		return s.appendStruct(vecs, v.Fields())
+	case connect.Map:
+		return s.appendMap(vecs, v.Pairs())
+	}
+	return s.mismatch(v)
+}
+
+func (s *structPlan) mismatch(v connect.Value) error {
+	return &connect.DataError{Msg: fmt.Sprintf("column %q: cannot convert %s to struct", s.path, v.Kind())}
+}
+
+func (s *structPlan) appendStruct(vecs []*vector, vals []connect.Value) error {
+	if s.record == nil || len(vals) != len(s.record.Fields) {
+		return &connect.DataError{Msg: fmt.Sprintf("column %q: a struct of %d fields does not match the record's schema", s.path, len(vals))}
+	}
+	for i, f := range s.fields {
+		var v connect.Value
+		if at := s.from[i]; at >= 0 {
+			v = vals[at]
+		}
+		if err := f.append(vecs[i], v); err != nil {
+			return err
+		}
+	}
+	s.plan.dropped += s.dropped
+	return nil
+}
+
+func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
+	s.round++
+	var dropped int64
+	for i := 0; i < len(pairs); i += 2 {
+		col := s.column(i/2, pairs[i])
+		if col < 0 {
+			dropped++
+			continue
+		}
+		s.vals[col] = pairs[i+1] // the last of equal keys wins, as in Java's map
+		s.seen[col] = s.round
+	}
+	for i, f := range s.fields {
+		var v connect.Value
+		if s.seen[i] == s.round {
+			v = s.vals[i]
+		}
+		if err := f.append(vecs[i], v); err != nil {
+			return err
+		}
+	}
+	s.plan.dropped += dropped
+	return nil
+}
+
+// column finds the column of the n-th key of a map, -1 if it has none.
+func (s *structPlan) column(n int, key connect.Value) int32 {
+	text := key.Text()
+	if n < len(s.slots) {
+		if sl := &s.slots[n]; string(sl.key) == text && key.Kind() == connect.String {
+			return sl.col
+		}
+	}
+	if key.Kind() != connect.String {
+		return -1
+	}
+	col, ok := s.lookup(text)
+	if !ok {
+		col = -1
+	}
+	if n < maxSlots && len(text) <= maxSlotKey {
+		for len(s.slots) <= n {
+			s.slots = append(s.slots, slot{col: -1})
+		}
+		sl := &s.slots[n]
+		sl.key, sl.col = append(sl.key[:0], text...), col
+	}
+	return col
+}
+
+func (s *structPlan) lookup(name string) (int32, bool) {
+	if s.fold {
+		name = strings.ToLower(name)
+	}
+	col, ok := s.names[name]
+	return col, ok
+}
+
+// A compiler builds the tree of a plan.
+type compiler struct {
+	plan *Plan
+	fold bool
+}
+
+// structOf plans the columns of one struct level. mapped says that a name mapping
+// rules; mapping is its part for this level.
+func (c compiler) structOf(path string, record *connect.Schema, cols []iceberg.NestedField, mapping iceberg.NameMapping, mapped bool) (*structPlan, error) {
+	s := &structPlan{
+		plan: c.plan, path: path, fold: c.fold, record: record, names: make(map[string]int32, len(cols)),
+		from: make([]int, len(cols)), vals: make([]connect.Value, len(cols)), seen: make([]uint64, len(cols)),
+	}
+	if record != nil && record.Type != connect.StructType {
+		s.record = nil
+	}
+	inner := make([]iceberg.NameMapping, len(cols))
+	for i, col := range cols {
+		names := []string{col.Name}
+		if mapped {
+			names = nil
+			for _, m := range mapping {
+				if m.FieldID != nil && *m.FieldID == col.ID {
+					names, inner[i] = m.Names, m.Fields
+				}
+			}
+		}
+		if err := s.name(i, names, cols); err != nil {
+			return nil, err
+		}
+	}
+	schemas := s.match(len(cols))
+	for i, col := range cols {
+		f, err := c.fieldOf(join(path, col.Name), schemas[i], col.Type, col.Required, inner[i], mapped)
+		if err != nil {
+			return nil, err
+		}
+		s.fields = append(s.fields, f)
+	}
+	return s, nil
+}
+
+// name makes column i known under its names.
+func (s *structPlan) name(i int, names []string, cols []iceberg.NestedField) error {
+	for _, n := range names {
+		if s.fold {
+			n = strings.ToLower(n)
+		}
+		if other, taken := s.names[n]; taken && int(other) != i {
+			return fmt.Errorf("columns %q and %q go by the same name: rename one, or set iceberg.tables.schema-case-insensitive to false",
+				join(s.path, cols[other].Name), join(s.path, cols[i].Name))
+		}
+		s.names[n] = int32(i)
+	}
+	return nil
+}
+
+// match finds the record field of each column, and returns its schema.
+func (s *structPlan) match(cols int) []*connect.Schema {
+	for i := range s.from {
+		s.from[i] = -1
+	}
+	schemas := make([]*connect.Schema, cols)
+	if s.record == nil {
+		return schemas
+	}
+	for at, f := range s.record.Fields {
+		col, ok := s.lookup(f.Name)
+		if !ok {
+			s.dropped++
+			continue
+		}
+		s.from[col], schemas[col] = at, f.Schema // of several the last counts, as in Java
+	}
+	return schemas
+}
+
+// fieldOf plans one column or one part of a nested column.
+func (c compiler) fieldOf(path string, record *connect.Schema, t iceberg.Type, required bool, mapping iceberg.NameMapping, mapped bool) (*field, error) {
+	f := &field{path: path, typ: t, required: required, schema: record, scratch: &c.plan.scratch}
+	if err := f.readSource(); err != nil {
+		return nil, err
+	}
+	var err error
+	switch t := t.(type) {
+	case *iceberg.StructType:
+		f.to = toStruct
+		f.sub, err = c.structOf(path, record, t.FieldList, mapping, mapped)
+	case *iceberg.ListType:
+		f.to = toList
+		f.elem, err = c.fieldOf(path+".element", elemOf(record), t.Element, t.ElementRequired, partOf(mapping, "element"), mapped)
+	case *iceberg.MapType:
+		f.to = toMap
+		if f.key, err = c.fieldOf(path+".key", keyOf(record), t.KeyType, true, partOf(mapping, "key"), mapped); err != nil {
+			return nil, err
+		}
+		f.elem, err = c.fieldOf(path+".value", elemOf(record), t.ValueType, t.ValueRequired, partOf(mapping, "value"), mapped)
+	default:
+		f.setTarget(t)
+	}
+	return f, err
+}
+
+// partOf is the mapping under a list's element or a map's key or value.
+func partOf(mapping iceberg.NameMapping, name string) iceberg.NameMapping {
+	for _, m := range mapping {
+		for _, n := range m.Names {
+			if n == name {
+				return m.Fields
+			}
+		}
+	}
+	return nil
+}
+
+func elemOf(s *connect.Schema) *connect.Schema {
+	if s == nil {
+		return nil
+	}
+	return s.Elem
+}
+
+func keyOf(s *connect.Schema) *connect.Schema {
+	if s == nil {
+		return nil
+	}
+	return s.Key
+}
