@@ -1,0 +1,244 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connect"
+)
+
+func text(s string) connect.Value { return connect.StringValue(s) }
+
+func object(pairs ...connect.Value) connect.Value { return connect.MapValue(pairs) }
+
+// names joins identifiers for comparison.
+func names(ids []table.Identifier) string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, strings.Join(id, "."))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestTables(t *testing.T) {
+	static := map[string]string{KeyTables: " db.a , x.y.b"}
+	regexes := map[string]string{
+		KeyTables: "db.a,db.b,db.c", KeyRouteField: "meta.kind",
+		"iceberg.table.db.a.route-regex": "a.*", "iceberg.table.db.b.route-regex": "[ab]1|true|7",
+	}
+	dynamic := map[string]string{KeyDynamic: " TRUE", KeyRouteField: "kind"}
+	topic := map[string]string{KeyTables: "lake.${topic}, db.all"}
+	kind := func(v connect.Value) connect.Value { return object(text("kind"), v) }
+	meta := func(v connect.Value) connect.Value { return object(text("meta"), kind(v)) }
+	tests := []struct {
+		name   string
+		config map[string]string
+		topic  string
+		value  connect.Value
+		want   string
+		err    string
+	}{
+		{"every table of the list", static, "t", text("no fields"), "db.a x.y.b", ""},
+		{"one pattern", regexes, "t", meta(text("abc")), "db.a", ""},
+		{"two patterns", regexes, "t", meta(text("a1")), "db.a db.b", ""},
+		{"the whole value must match", regexes, "t", meta(text("xa")), "", ""},
+		{"a prefix is no match", regexes, "t", meta(text("b12")), "", ""},
+		{"a line feed is no match", regexes, "t", meta(text("b1\n")), "", ""},
+		{"boolean", regexes, "t", meta(connect.BoolValue(true)), "db.b", ""},
+		{"number", regexes, "t", meta(connect.IntValue(7)), "db.b", ""},
+		{"null", regexes, "t", meta(connect.Value{}), "", ""},
+		{"no such entry", regexes, "t", object(text("other"), text("a")), "", ""},
+		{"null on the way", regexes, "t", object(text("meta"), connect.Value{}), "", ""},
+		{"tombstone", regexes, "t", connect.Value{}, "", ""},
+		{"no fields on the way", regexes, "t", object(text("meta"), text("a")), "", `route field "meta.kind": cannot look up "kind" in a value that is string (set value.converter or iceberg.tables.route-field)`},
+		{"no fields at all", regexes, "t", text("a"), "", `cannot look up "meta" in a value that is string`},
+		{"a map names no table", regexes, "t", meta(object()), "", `route field "meta.kind" is map, which names no table`},
+		{"named by the record", dynamic, "t", kind(text("DB.Orders")), "db.orders", ""},
+		{"the last of equal keys", dynamic, "t", object(text("kind"), text("db.a"), text("kind"), text("db.b")), "db.b", ""},
+		{"empty part", dynamic, "t", kind(text("db..x")), "", "is no table name"},
+		{"empty name", dynamic, "t", kind(text("")), "", "is no table name"},
+		{"slash", dynamic, "t", kind(text("db.a/../../b")), "", "is no table name"},
+		{"control character", dynamic, "t", kind(text("db.a\x00")), "", "is no table name"},
+		{"endless name", dynamic, "t", kind(text(strings.Repeat("a", maxName+1))), "", "is no table name"},
+		{"topic", topic, "Orders.EU-1", connect.Value{}, "lake.orders_eu-1 db.all", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := Parse(tt.config)
+			if err != nil {
+				t.Fatalf("Parse: %v", err)
+			}
+			for range 2 { // the second time from memory
+				rec := &connect.Record{Topic: tt.topic, Value: tt.value}
+				got, err := r.Tables(rec, nil)
+				if names(got) != tt.want {
+					t.Errorf("got tables %q, want %q", names(got), tt.want)
+				}
+				if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("got error %v, want %q", err, tt.err)
+				}
+				if _, ok := errors.AsType[*connect.DataError](err); err != nil && !ok {
+					t.Errorf("error %T, want a DataError", err)
+				}
+			}
+		})
+	}
+}
+
+func TestStructPath(t *testing.T) {
+	inner := &connect.Schema{Type: connect.StructType, Fields: []connect.Field{
+		{Name: "x", Schema: &connect.Schema{Type: connect.Int32}},
+		{Name: "kind", Schema: &connect.Schema{Type: connect.StringType}},
+	}}
+	outer := &connect.Schema{Type: connect.StructType, Fields: []connect.Field{{Name: "meta", Schema: inner}}}
+	other := &connect.Schema{Type: connect.StructType, Fields: []connect.Field{{Name: "else", Schema: inner}}}
+	r, err := Parse(map[string]string{KeyDynamic: "true", KeyRouteField: "meta.kind"})
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	value := connect.StructValue([]connect.Value{connect.StructValue([]connect.Value{connect.IntValue(1), text("db.t")})})
+	for _, tt := range []struct {
+		schema *connect.Schema
+		want   string
+	}{{outer, "db.t"}, {other, ""}, {outer, "db.t"}} {
+		got, err := r.Tables(&connect.Record{ValueSchema: tt.schema, Value: value}, nil)
+		if err != nil || names(got) != tt.want {
+			t.Errorf("got %q, %v; want %q", names(got), err, tt.want)
+		}
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, tt := range []struct {
+		config map[string]string
+		key    string
+	}{
+		{map[string]string{}, KeyTables},
+		{map[string]string{KeyTables: "a.b", KeyDynamic: "true", KeyRouteField: "f"}, KeyTables},
+		{map[string]string{KeyDynamic: "true"}, KeyRouteField},
+		{map[string]string{KeyDynamic: "yes", KeyTables: "a.b"}, KeyDynamic},
+		{map[string]string{KeyTables: "a..b"}, KeyTables},
+		{map[string]string{KeyTables: "a.${topic}", KeyRouteField: "f"}, KeyTables},
+		{map[string]string{KeyTables: "a.b", KeyRouteField: "f", "iceberg.table.a.b.route-regex": "(?=x)"}, "iceberg.table.a.b.route-regex"},
+	} {
+		_, err := Parse(tt.config)
+		ce, ok := errors.AsType[connect.ConfigError](err)
+		if !ok || ce.Key != tt.key {
+			t.Errorf("Parse(%v) = %v, want an error for %s", tt.config, err, tt.key)
+		}
+	}
+}
+
+func TestUnused(t *testing.T) {
+	config := map[string]string{KeyTables: "a.b", KeyRouteField: "f", "iceberg.table.a.b.route-regex": "x", "iceberg.table.b.route-regex": "y"}
+	r, err := Parse(config)
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	if got := r.Unused(config); !slices.Equal(got, []string{"iceberg.table.b.route-regex"}) {
+		t.Errorf("got %v, want the misspelled key", got)
+	}
+}
+
+// TestTranslate holds patterns whose meaning in Java is known from its documentation.
+func TestTranslate(t *testing.T) {
+	for _, tt := range []struct {
+		pattern string
+		yes, no []string // no yes and no no: refused
+	}{
+		{`us|eu`, []string{"us", "eu"}, []string{"use", "xeu", ""}},
+		{`(?i)EU-\d+`, []string{"eu-1"}, []string{"eu-"}},
+		{`\Qa.b\E+`, []string{"a.b", "a.bb"}, []string{"axb"}},
+		{`\p{Alpha}{2}`, []string{"aB"}, []string{"a1"}},
+		{`[\p{Digit}x]\P{Space}`, []string{"1a", "xa"}, []string{"1 "}},
+		{`\u0041\e?`, []string{"A", "A\x1b"}, []string{"u0041"}},
+		{`a\sb`, []string{"a\vb", "a b"}, []string{"ab"}},
+		{`[^a]`, []string{"b"}, []string{"a"}},
+		{`[\[\]]`, []string{"[", "]"}, []string{"a"}},
+		{`(?<n>a)b`, []string{"ab"}, []string{"a"}},
+		{`(?=a)a`, nil, nil},
+		{`(a)\1`, nil, nil},
+		{`a*+`, nil, nil},
+		{`[a-z&&[^b]]`, nil, nil},
+		{`[a[bc]]`, nil, nil},
+		{`[]a]`, nil, nil},
+		{`a\`, nil, nil},
+		{`\u00`, nil, nil},
+		{`[\S]`, nil, nil},
+	} {
+		m, err := compile(tt.pattern)
+		if refused := tt.yes == nil; refused != (err != nil) {
+			t.Errorf("compile(%q): %v, want refused %v", tt.pattern, err, refused)
+			continue
+		}
+		for _, s := range tt.yes {
+			if !m.matches(s) {
+				t.Errorf("%q does not match %q", tt.pattern, s)
+			}
+		}
+		for _, s := range tt.no {
+			if m.matches(s) {
+				t.Errorf("%q matches %q", tt.pattern, s)
+			}
+		}
+	}
+}
+
+func FuzzTranslate(f *testing.F) {
+	for _, s := range []string{`a`, `\p`, `\p{Alpha}`, `[^\Q]\E]`, `\u12`, `[`, `\`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(_ *testing.T, pattern string) {
+		if m, err := compile(pattern); err == nil {
+			m.matches("x")
+		}
+	})
+}
+
+// TestForgets sees that unlimited route values do not take unlimited memory.
+func TestForgets(t *testing.T) {
+	r, err := Parse(map[string]string{KeyDynamic: "true", KeyRouteField: "kind"})
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	for i := range 3 * maxCached {
+		value := fmt.Sprintf("db.t%d", i)
+		got, err := r.Tables(&connect.Record{Value: object(text("kind"), text(value))}, nil)
+		if err != nil || names(got) != value {
+			t.Fatalf("got %q, %v; want %s", names(got), err, value)
+		}
+		if len(r.known) > maxCached {
+			t.Fatalf("%d values remembered, want at most %d", len(r.known), maxCached)
+		}
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	for name, config := range map[string]map[string]string{
+		"static":  {KeyTables: "db.a"},
+		"regex":   {KeyTables: "db.a,db.b", KeyRouteField: "kind", "iceberg.table.db.b.route-regex": "db.*"},
+		"dynamic": {KeyDynamic: "true", KeyRouteField: "kind"},
+		"topic":   {KeyTables: "lake.${topic}"},
+	} {
+		r, err := Parse(config)
+		if err != nil {
+			t.Fatalf("Parse: %v", err)
+		}
+		rec := &connect.Record{Topic: "t", Value: object(text("x"), connect.IntValue(1), text("kind"), text("DB.x"))}
+		var buf []table.Identifier
+		allocs := testing.AllocsPerRun(100, func() {
+			var err error
+			if buf, err = r.Tables(rec, buf[:0]); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if allocs > 0 {
+			t.Errorf("%s: %v allocations per record, want none", name, allocs)
+		}
+	}
+}
