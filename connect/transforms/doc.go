@@ -4,8 +4,5 @@
 // translated once and remembered, values live in the batch's arena.
 package transforms
 
-// Version is the Kafka release whose behaviour is followed.
-const Version = "4.3.1"
-
 // schemasKept is how many translated schemas an instance remembers, as in Java.
 const schemasKept = 16

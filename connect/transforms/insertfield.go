@@ -42,8 +42,8 @@ func NewInsertFieldKey() connect.Transformation { return &InsertField{key: true}
 // NewInsertFieldValue makes an InsertField$Value, to be configured.
 func NewInsertFieldValue() connect.Transformation { return new(InsertField) }
 
-// Version is Kafka's.
-func (*InsertField) Version() string { return Version }
+// Version is that of the Kafka release whose behaviour is followed.
+func (*InsertField) Version() string { return connect.APIVersion }
 
 // ConfigDef declares Java's keys, in Java's order.
 func (*InsertField) ConfigDef() *connect.ConfigDef {

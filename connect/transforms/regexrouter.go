@@ -24,8 +24,8 @@ var _ connect.Transformation = (*RegexRouter)(nil)
 // NewRegexRouter makes one, to be configured.
 func NewRegexRouter() connect.Transformation { return new(RegexRouter) }
 
-// Version is Kafka's.
-func (*RegexRouter) Version() string { return Version }
+// Version is that of the Kafka release whose behaviour is followed.
+func (*RegexRouter) Version() string { return connect.APIVersion }
 
 // ConfigDef declares regex and replacement.
 func (*RegexRouter) ConfigDef() *connect.ConfigDef {

@@ -68,7 +68,7 @@ type partition struct {
 
 func newLoop(t *Task) *loop {
 	return &loop{
-		portion: portion{records: make([]connect.Record, 0, portionRecords)},
+		portion: portion{size: t.cfg.Consumer.MaxPollRecords()},
 		Task:    t, parts: map[connect.TopicPartition]*partition{}, topicsSeen: map[string]bool{},
 		events: make(chan kafka.Event, 1), done: make(chan func(context.Context) error, 1), commitDone: make(chan committed, 1),
 	}

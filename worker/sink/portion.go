@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	portionRecords = 1000 // records in a batch at most
-
 	redeliveryMin = 100 * time.Millisecond // first back-off after a RetryError from Put
 	redeliveryMax = 10 * time.Second
 )
@@ -27,6 +25,7 @@ type portion struct {
 	at      int // the record of from being converted
 	raw     kafka.Raw
 	records []connect.Record
+	size    int // records in a batch at most: max.poll.records
 	arena   connect.Arena
 	batch   connect.Batch
 
@@ -73,7 +72,7 @@ func (q *portion) forget() {
 func (l *loop) convert(ctx, hard context.Context) error {
 	q := &l.portion
 	n := q.from.Len()
-	for ; q.at < n && (len(q.records) < portionRecords || q.stage != stageNew); q.at++ {
+	for ; q.at < n && (len(q.records) < q.size || q.stage != stageNew); q.at++ {
 		if q.stage == stageNew {
 			q.from.At(q.at, &q.raw)
 			q.records = append(q.records, connect.Record{
