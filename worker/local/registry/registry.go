@@ -45,6 +45,9 @@ func New(journal Journal) *Registry {
 func (r *Registry) Run(ctx context.Context, ln net.Listener) error {
 	st := newState()
 	if err := r.journal.Replay(ctx, st.apply); err != nil {
+		if ctx.Err() != nil {
+			return ln.Close() // stopped before it began
+		}
 		return errors.Join(fmt.Errorf("read the schemas topic: %w", err), ln.Close())
 	}
 	srv := &http.Server{Handler: r.routes(), ReadHeaderTimeout: 10 * time.Second}
