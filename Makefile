@@ -1,0 +1,56 @@
+# A machine with Go and make builds, tests and plays the demo. Only `make race`
+# needs a C compiler, only `make test-real` needs Java and Maven.
+
+# Pinned here rather than in go.mod, which would take over their dependencies.
+# (Not LINT: make predefines that one.)
+GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT  = go run mvdan.cc/gofumpt@v0.12.0
+
+# The packages whose goroutines share data: the path of a record, the commit
+# protocol, the worker group and the stack they are tried on.
+RACE = ./internal/... ./worker/... ./connectors/... ./converters/... ./rest/...
+
+FUZZTIME ?= 30s
+
+.PHONY: build test test-real chaos race lint fmt bench microbench fuzz check
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o firn .
+
+test:
+	go test ./...
+
+# Real servers: Kafka, Apicurio, versitygw, the Iceberg REST fixture. Under CI=true a
+# missing part fails.
+test-real:
+	go test -tags real -count 1 -timeout 30m ./internal/realtest/...
+
+# The commit protocol's simulations, 2,000 seeds instead of 200. SEED=n replays one.
+chaos:
+	FIRN_SEEDS=2000 go test -count 1 -timeout 20m -run Simulation ./connectors/iceberg/... ./worker/...
+
+race:
+	CGO_ENABLED=1 go test -race -timeout 20m $(RACE)
+
+lint:
+	$(GOLANGCI) run ./...
+
+fmt:
+	$(GOFUMPT) -w .
+
+# The whole sink against a broker in another process; one JSON line per measurement.
+bench:
+	go run ./bench
+
+# Functions, for benchstat.
+microbench:
+	go test -run '^$$' -bench . -count 10 ./... | tee bench.txt
+
+# Every fuzz target in turn: go test takes one at a time.
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+check: lint test
