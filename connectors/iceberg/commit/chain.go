@@ -1,0 +1,257 @@
+package commit
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/firn-io/firn/connect"
+)
+
+// A Chain is a task's side of the protocol: which partitions are open and from where to
+// where they were read since the last flush, which units are announced and not yet
+// confirmed, and what the coordinator's cycles ask for. It does no I/O; the task's
+// goroutine owns it.
+type Chain struct {
+	task    [16]byte
+	hash    uint64
+	counter uint64
+	parts   map[connect.TopicPartition]*chainPart
+	units   []*sentUnit // oldest first
+
+	coordinator [16]byte
+	epoch       int32
+	sequence    uint64
+	commit      [16]byte // the last one answered
+}
+
+type chainPart struct {
+	open       bool
+	first, pos int64
+	topicID    TopicID
+}
+
+type sentUnit struct {
+	unit *Unit
+	sent time.Time // zero: not announced yet, its files are on their way
+}
+
+const (
+	announceAgain = 5 * time.Second // an announcement without effect is repeated after this
+	maxUnits      = 64              // unconfirmed units of a task; then no more flushes
+)
+
+// NewChain makes a chain without partitions, for a task of that configuration.
+func NewChain(configHash uint64) *Chain {
+	return &Chain{task: randomID(), hash: configHash, parts: make(map[connect.TopicPartition]*chainPart)}
+}
+
+// Assign adds partitions. They are closed until a cycle opens them. A new session may
+// begin with a lower generation than the last (its group was deleted): cycles of that
+// one count again.
+func (c *Chain) Assign(parts []connect.TopicPartition, generation int32) {
+	for _, tp := range parts {
+		if c.parts[tp] == nil {
+			c.parts[tp] = &chainPart{}
+		}
+	}
+	c.epoch = min(c.epoch, generation)
+}
+
+// Revoke takes partitions away.
+func (c *Chain) Revoke(parts []connect.TopicPartition) {
+	for _, tp := range parts {
+		delete(c.parts, tp)
+	}
+}
+
+// Position returns the next offset to take of a partition; false if it is not open.
+func (c *Chain) Position(tp connect.TopicPartition) (int64, bool) {
+	p := c.parts[tp]
+	if p == nil || !p.open {
+		return 0, false
+	}
+	return p.pos, true
+}
+
+// TopicID is the id of the topic of an open partition.
+func (c *Chain) TopicID(tp connect.TopicPartition) TopicID { return c.parts[tp].topicID }
+
+// Advance says that everything of an open partition below next has been taken.
+func (c *Chain) Advance(tp connect.TopicPartition, next int64) {
+	p := c.parts[tp]
+	p.pos = max(p.pos, next)
+}
+
+// Dirty tells whether anything was read since the last flush.
+func (c *Chain) Dirty() bool {
+	for _, p := range c.parts {
+		if p.open && p.pos > p.first {
+			return true
+		}
+	}
+	return false
+}
+
+// Settled tells whether everything that was announced is confirmed.
+func (c *Chain) Settled() bool { return len(c.units) == 0 }
+
+// A Step is what a cycle asks the task to do, in this order.
+type Step struct {
+	Reset    string                           // not "": drop all open files and start all partitions over; says why
+	Open     map[connect.TopicPartition]int64 // read these from there, with fresh floors
+	Announce []*Unit                          // again
+	Flush    bool                             // the coordinator waits for a unit of this commit id
+	Commit   [16]byte
+}
+
+// Observe takes in a cycle. Cycles of another configuration, of an older epoch, and
+// those overtaken by a later one of the same coordinator are ignored.
+//
+// An open range is right if it continues what the coordinator has: its end is the first
+// offset of the open range or of a unit that is still unconfirmed (announced and not yet
+// seen by the coordinator, or by a new one). Anything else, and a unit that was refused,
+// means that others went on from another place: start over at the chain's end.
+func (c *Chain) Observe(cy *Cycle, now time.Time) Step {
+	if cy.ConfigHash != c.hash || cy.Epoch < c.epoch {
+		return Step{}
+	}
+	same := cy.Coordinator == c.coordinator
+	if same && cy.Epoch == c.epoch && cy.Sequence <= c.sequence {
+		return Step{}
+	}
+	c.coordinator, c.epoch, c.sequence = cy.Coordinator, cy.Epoch, cy.Sequence
+	levels := make(map[connect.TopicPartition]Level, len(cy.Levels))
+	for _, l := range cy.Levels {
+		levels[l.TopicPartition] = l
+	}
+	step := Step{Open: make(map[connect.TopicPartition]int64)}
+	c.confirm(levels)
+	if step.Reset = c.trouble(cy, levels); step.Reset != "" {
+		c.Reset()
+	}
+	for tp, p := range c.parts {
+		if l, ok := levels[tp]; ok && !p.open && l.Idle() && !c.pending(tp) {
+			*p = chainPart{open: true, first: l.End, pos: l.End, topicID: l.TopicID}
+			step.Open[tp] = l.End
+		}
+	}
+	for i, u := range c.units {
+		if !u.sent.IsZero() && (!same || (i == 0 && now.Sub(u.sent) > announceAgain)) {
+			u.sent = now
+			step.Announce = append(step.Announce, u.unit)
+		}
+	}
+	if cy.Commit != c.commit && cy.Commit != ([16]byte{}) && len(c.units) < maxUnits {
+		c.commit = cy.Commit
+		step.Flush, step.Commit = true, cy.Commit
+	}
+	return step
+}
+
+// confirm forgets the units that are in all their tables, from the oldest on.
+func (c *Chain) confirm(levels map[connect.TopicPartition]Level) {
+	c.units = slices.DeleteFunc(c.units, func(s *sentUnit) bool {
+		for _, r := range s.unit.Ranges {
+			l, ok := levels[r.TopicPartition]
+			if !r.Opened() || (!ok && c.parts[r.TopicPartition] == nil) {
+				continue // not read, or the partition is nobody's any more
+			}
+			if !ok || l.Done < r.Next {
+				return false
+			}
+		}
+		// A unit without any new offset says nothing that could get lost.
+		return !s.sent.IsZero()
+	})
+}
+
+// trouble says why the task must start over, "" if it need not.
+func (c *Chain) trouble(cy *Cycle, levels map[connect.TopicPartition]Level) string {
+	for _, s := range c.units {
+		if slices.Contains(cy.Void, s.unit.ID) {
+			return "unit " + s.unit.ID.String() + " was refused"
+		}
+		if overtaken(s.unit, levels) {
+			return "unit " + s.unit.ID.String() + " was overtaken: another task's range of one of its partitions is in the chain"
+		}
+	}
+	for tp, p := range c.parts {
+		l, ok := levels[tp]
+		if !ok || !p.open {
+			continue
+		}
+		if p.topicID != l.TopicID {
+			return tp.String() + ": the topic was created anew"
+		}
+		if l.End == p.first || slices.ContainsFunc(c.units, func(s *sentUnit) bool {
+			return slices.ContainsFunc(s.unit.Ranges, func(r Range) bool { return r.TopicPartition == tp && r.First == l.End })
+		}) {
+			continue
+		}
+		return tp.String() + ": the chain goes on elsewhere"
+	}
+	return ""
+}
+
+// overtaken tells whether the chain has passed some of a unit's ranges but not others:
+// units are accepted whole, so this one never can be.
+func overtaken(u *Unit, levels map[connect.TopicPartition]Level) bool {
+	before, after := false, false
+	for _, r := range u.Ranges {
+		l, ok := levels[r.TopicPartition]
+		if !ok || !r.Opened() || r.First == r.Next {
+			continue
+		}
+		before = before || l.End < r.Next
+		after = after || l.End > r.First
+	}
+	return before && after
+}
+
+// pending tells whether a unit of ours with tp is unconfirmed.
+func (c *Chain) pending(tp connect.TopicPartition) bool {
+	return slices.ContainsFunc(c.units, func(s *sentUnit) bool { return s.unit.covers(tp) })
+}
+
+// Reset closes all partitions and forgets all units. What was announced may still be
+// committed by someone; the floors will tell.
+func (c *Chain) Reset() {
+	c.units = nil
+	for _, p := range c.parts {
+		*p = chainPart{}
+	}
+}
+
+// Seal ends the open ranges and returns them as a unit without links, to be filled and
+// announced; the ranges of the next unit begin where these end. asked is the commit id
+// to answer, zero if nobody asked.
+func (c *Chain) Seal(asked [16]byte) *Unit {
+	c.counter++
+	u := &Unit{ID: UnitID{c.task, c.counter}, ConfigHash: c.hash, Cycle: asked}
+	for _, tp := range slices.SortedFunc(maps.Keys(c.parts), connect.TopicPartition.Compare) {
+		p := c.parts[tp]
+		if !p.open {
+			u.Ranges = append(u.Ranges, Range{tp, None, None})
+			continue
+		}
+		u.Ranges = append(u.Ranges, Range{tp, p.first, p.pos})
+		p.first = p.pos
+	}
+	c.units = append(c.units, &sentUnit{unit: u})
+	return u
+}
+
+// Sent says that the announcement of u is on its way.
+func (c *Chain) Sent(u *Unit, now time.Time) {
+	for _, s := range c.units {
+		if s.unit == u {
+			s.sent = now
+		}
+	}
+}
+
+// Holds tells whether u is still one of the chain's units: not dropped, not confirmed.
+func (c *Chain) Holds(u *Unit) bool {
+	return slices.ContainsFunc(c.units, func(s *sentUnit) bool { return s.unit == u })
+}

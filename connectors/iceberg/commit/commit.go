@@ -1,0 +1,138 @@
+// Package commit makes tables exactly-once: it decides which ranges of source
+// offsets a snapshot may add, and proves every commit against the table itself.
+//
+// For each table t and source partition p the table's own snapshots carry two
+// numbers. The floor F: every record of p below F that routes to t is in t. And D:
+// a copy of done, the offset below which every record is in all the tables it
+// routes to. Offsets follow the table, never lead it; the consumer group is a cache.
+//
+// Tasks read ranges, drop what lies below the floors they read, and announce a
+// [Unit]: the range [first, next) of each partition, and per table the files with the
+// floors they were filtered with. The [Coordinator] of a connector accepts units as a
+// chain per partition (first = end), and per table pins the branch head and adds a
+// unit's files only if the floors there still equal the unit's. After any unclear
+// outcome it reads the new head and decides again from the floors: a commit that did
+// land shows there. Group offsets move last, to done.
+//
+// So no guard depends on who coordinates: a zombie or a second coordinator costs
+// time, never rows. The control topic may lose, repeat and reorder what is sent.
+//
+// Ownership: a [Chain] belongs to the task's goroutine. A Coordinator's state belongs
+// to its Run goroutine; commits of tables run beside it and report back.
+package commit
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connect"
+)
+
+// None is the floor, end or done that is not there.
+const None int64 = -1
+
+// TopicID is Kafka's id of a topic (KIP-516): a topic made anew has a new one, and
+// floors of the old one say nothing about its records.
+type TopicID [16]byte
+
+// A UnitID names one announcement of one task instance.
+type UnitID struct {
+	Task    [16]byte // random, new for every task instance
+	Counter uint64   // from 1
+}
+
+// String is short, for logs.
+func (id UnitID) String() string {
+	return hex.EncodeToString(id.Task[:4]) + "/" + strconv.FormatUint(id.Counter, 10)
+}
+
+// A Range is the part [First, Next) of one partition that a unit covers. An empty one
+// says: nothing new. Negative offsets say: the task holds the partition and has not
+// opened it.
+type Range struct {
+	connect.TopicPartition
+	First, Next int64
+}
+
+// Opened tells whether the range was read at all.
+func (r Range) Opened() bool { return r.First >= 0 }
+
+// A Link is what a unit adds to one table under one partition spec.
+type Link struct {
+	Target
+	UUID    [16]byte // of the table whose floors were read
+	Version int      // format version of Files
+	SpecID  int      // partition spec of Files
+
+	// Floors holds, by index into the unit's Ranges, the floor of the table as the task
+	// read it when it met the first record for the table; a partition whose records never
+	// asked for the table is not in it. None: the table had no floor.
+	Floors map[int]int64
+
+	Records int64
+	Files   []byte // an Iceberg manifest of the data files: see EncodeFiles
+}
+
+// A Target is one branch of one table.
+type Target struct {
+	Table  string // identifier, namespace levels first, joined by dots
+	Branch string
+}
+
+// Identifier is the table's name in the catalog's form.
+func (t Target) Identifier() table.Identifier { return strings.Split(t.Table, ".") }
+
+// A Unit is one announcement: accepted whole or not at all.
+type Unit struct {
+	ID         UnitID
+	ConfigHash uint64
+	Cycle      [16]byte // commit id that asked for it; zero when unasked
+	Ranges     []Range
+	Links      []Link
+}
+
+// covers tells whether the unit has an opened range of tp.
+func (u *Unit) covers(tp connect.TopicPartition) bool {
+	for _, r := range u.Ranges {
+		if r.Opened() && r.TopicPartition == tp {
+			return true
+		}
+	}
+	return false
+}
+
+// shares tells whether two units have a partition in common.
+func (u *Unit) shares(o *Unit) bool {
+	for _, r := range u.Ranges {
+		if r.Opened() && o.covers(r.TopicPartition) {
+			return true
+		}
+	}
+	return false
+}
+
+// A Level is what the coordinator says of one partition in every [Cycle].
+type Level struct {
+	connect.TopicPartition
+	TopicID TopicID
+	End     int64 // done plus what was accepted and is not committed
+	Done    int64 // below it, every record is in all tables it routes to
+}
+
+// Idle tells whether nothing is pending, so that floors read now hold.
+func (l Level) Idle() bool { return l.End == l.Done }
+
+// A Cycle is the coordinator's state, published again and again: a level, not an
+// event, so that a lost one is made good by the next.
+type Cycle struct {
+	Coordinator [16]byte // random, new for every coordinator
+	Sequence    uint64   // of this coordinator's cycles; an older one is ignored
+	Epoch       int32    // the coordinator's group generation
+	ConfigHash  uint64
+	Commit      [16]byte // a new id asks every task to flush; zero before the first
+	Levels      []Level
+	Void        []UnitID // units that were refused and can never be accepted
+}

@@ -1,0 +1,198 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
+
+	"github.com/firn-io/firn/connect"
+)
+
+// openPartitions is step C0 for partitions that have no level yet, and looks whether a
+// topic was made anew: then its levels start over, since neither the group's offsets nor
+// the floors of the old topic say anything about the new one's records.
+func (c *Coordinator) openPartitions(ctx context.Context, missing []connect.TopicPartition) {
+	subscribed, session, known := c.session.Subscribed, c.session, maps.Clone(c.known)
+	c.start(ctx, &c.jobs.open, "looking up start offsets", func(ctx context.Context) (func() error, error) {
+		o := opener{cfg: c.cfg}
+		if err := o.identify(ctx, subscribed, missing, known); err != nil {
+			return nil, err
+		}
+		fatal := o.resolve(ctx)
+		var stop *StopError
+		if fatal != nil && !errors.As(fatal, &stop) {
+			return nil, fatal
+		}
+		if stop == nil && len(o.unstored) > 0 {
+			// Before the first record is read: else `latest`, resolved again after a crash,
+			// would skip what came in between.
+			if err := c.cfg.Group.Commit(ctx, session, o.unstored); err != nil {
+				return nil, fmt.Errorf("commit start offsets: %w", err)
+			}
+		}
+		return func() error {
+			if stop != nil {
+				return stop
+			}
+			return c.openedPartitions(&o)
+		}, nil
+	})
+}
+
+func (c *Coordinator) openedPartitions(o *opener) error {
+	c.nextCheck = time.Now().Add(checkInterval)
+	if c.jobs.publish.busy && len(o.renewed) > 0 {
+		c.nextCheck = time.Now() // the units under way are refused or land first
+		return nil
+	}
+	for _, tp := range o.renewed {
+		c.cfg.Logger.Warn("topic was deleted and created again: its records are new, the floors of the old topic do not count", "partition", tp.String())
+		c.ledger.drop(tp)
+		delete(c.stored, tp)
+	}
+	for tp, next := range o.start {
+		c.ledger.open(tp, o.ids[tp.Topic], next)
+		c.stored[tp] = next
+	}
+	maps.Copy(c.known, o.ids)
+	c.opened = true
+	if len(o.start) > 0 {
+		c.dirty = true
+		c.ledger.offerWaiting()
+	}
+	return nil
+}
+
+// A StopError says that the connector cannot go on without the operator's decision.
+type StopError struct{ Msg string }
+
+func (e *StopError) Error() string { return e.Msg }
+
+// An opener finds out where the chains of some partitions begin.
+type opener struct {
+	cfg      Config
+	ids      map[string]TopicID
+	parts    []connect.TopicPartition // to open
+	renewed  []connect.TopicPartition // of those, the ones whose topic has a new id
+	start    map[connect.TopicPartition]int64
+	unstored map[connect.TopicPartition]int64 // of start, what the group does not hold yet
+}
+
+func (o *opener) identify(ctx context.Context, subscribed, missing []connect.TopicPartition, known map[string]TopicID) error {
+	var topics []string
+	for _, tp := range subscribed {
+		if !slices.Contains(topics, tp.Topic) {
+			topics = append(topics, tp.Topic)
+		}
+	}
+	var err error
+	if o.ids, err = o.cfg.Broker.TopicIDs(ctx, topics); err != nil {
+		return fmt.Errorf("look up topic ids: %w", err)
+	}
+	for _, tp := range subscribed {
+		id, ok := o.ids[tp.Topic]
+		if !ok {
+			continue // deleted: the next generation does not have it any more
+		}
+		before, seen := known[tp.Topic]
+		switch {
+		case seen && before != id:
+			o.parts, o.renewed = append(o.parts, tp), append(o.renewed, tp)
+		case slices.Contains(missing, tp):
+			o.parts = append(o.parts, tp)
+		}
+	}
+	return nil
+}
+
+// resolve finds the start of each partition: the group's offset; without one the
+// greatest D that a table has (a true lower bound, since done never falls); without any
+// the end of the log that auto.offset.reset names. The group's offset, when present, must
+// beat D: setting it back is how an operator replays a rolled back table.
+func (o *opener) resolve(ctx context.Context) error {
+	o.start, o.unstored = make(map[connect.TopicPartition]int64), make(map[connect.TopicPartition]int64)
+	if len(o.parts) == 0 {
+		return nil
+	}
+	group, err := o.cfg.Group.Committed(ctx, o.parts)
+	if err != nil {
+		return fmt.Errorf("read group offsets: %w", err)
+	}
+	latest, err := o.cfg.Broker.Latest(ctx, o.parts)
+	if err != nil {
+		return fmt.Errorf("read log ends: %w", err)
+	}
+	earliest, err := o.cfg.Broker.Earliest(ctx, o.parts)
+	if err != nil {
+		return fmt.Errorf("read log starts: %w", err)
+	}
+	tables, err := o.floors(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tp := range o.parts {
+		next, have := group[tp]
+		if slices.Contains(o.renewed, tp) || (have && next > latest[tp] && tables.hasOther(o.cfg.Group.ID(), tp, o.ids[tp.Topic])) {
+			have = false // an offset of the deleted topic
+		}
+		d := tables.D(NewSource(o.cfg.Group.ID(), tp, o.ids[tp.Topic]))
+		switch {
+		case have:
+		case d != None:
+			next = d
+		case o.cfg.Latest:
+			next = latest[tp]
+		default:
+			next = earliest[tp]
+		}
+		if next > latest[tp] {
+			return &StopError{fmt.Sprintf("%s: the offset to go on from is %d, but the log ends at %d and the topic is the same: records were lost in Kafka or another cluster answers "+
+				"(check bootstrap.servers; to go on with what is there, stop the connector and set its offsets by PATCH /connectors/NAME/offsets)", tp, next, latest[tp])}
+		}
+		o.start[tp] = next
+		if !have {
+			o.unstored[tp] = next
+		}
+	}
+	return nil
+}
+
+// floors merges what the tables known from the config say.
+func (o *opener) floors(ctx context.Context) (Floors, error) {
+	all := Floors{}
+	for _, target := range o.cfg.Tables {
+		t, err := o.cfg.Catalog.LoadTable(ctx, target.Identifier())
+		if errors.Is(err, icebergcatalog.ErrNoSuchTable) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load table %s: %w", target.Table, err)
+		}
+		fs, err := ReadFloors(t, target.Branch)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", target.Table, err)
+		}
+		for s, f := range fs {
+			all.raise(s, f.F, f.D)
+		}
+	}
+	return all, nil
+}
+
+// hasOther tells whether the floors know the partition under another topic id only.
+func (fs Floors) hasOther(group string, tp connect.TopicPartition, id TopicID) bool {
+	if _, ok := fs[NewSource(group, tp, id)]; ok {
+		return false
+	}
+	for s := range fs {
+		if s.Group == group && s.Topic == tp.Topic && s.Partition == tp.Partition {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,238 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+
+	"github.com/firn-io/firn/connect"
+)
+
+// A publisher carries units into tables: step C2 of the protocol.
+type publisher struct {
+	catalog table.CatalogIO
+	group   string // identity group: part of every floor's key
+	task    string // CONNECTOR-TASK of the coordinator, for the snapshot's readers
+	log     *slog.Logger
+}
+
+// An outcome is how a table took a commit's units.
+type outcome struct {
+	target   Target
+	refused  *Unit  // not nil: nothing can be said before it is dropped
+	reason   string // of the refusal
+	snapshot int64  // of the new snapshot; 0 when the table needed none
+	uuid     [16]byte
+}
+
+// Back-off between tries of one table.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// publish brings the links that units have for target into its table, in one snapshot
+// on a pinned head. It tries until it is certain: after any error it loads the table
+// anew and decides from the floors it finds, with no memory of the try before. levels
+// gives done and the topic id of every partition. It returns an error only when ctx ends.
+func (p *publisher) publish(ctx context.Context, target Target, units []*Unit, levels []Level, commitID [16]byte) (outcome, error) {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		out, err := p.try(ctx, target, units, levels, commitID)
+		if err == nil {
+			return out, nil
+		}
+		if ctx.Err() != nil {
+			return outcome{}, ctx.Err()
+		}
+		p.log.Warn("commit to table not confirmed; reading its head again", "table", target.Table, "branch", target.Branch, "retry_in", wait, "error", err)
+		select {
+		case <-ctx.Done():
+			return outcome{}, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (p *publisher) try(ctx context.Context, target Target, units []*Unit, levels []Level, commitID [16]byte) (outcome, error) {
+	out := outcome{target: target}
+	t, err := p.catalog.LoadTable(ctx, target.Identifier())
+	if errors.Is(err, icebergcatalog.ErrNoSuchTable) {
+		out.refused, out.reason = firstWithLink(units, target), "the table does not exist any more"
+		return out, nil
+	}
+	if err != nil {
+		return out, fmt.Errorf("load table %s: %w", target.Table, err)
+	}
+	floors, err := ReadFloors(t, target.Branch)
+	if err != nil {
+		return out, fmt.Errorf("table %s: %w", target.Table, err)
+	}
+	out.uuid = t.Metadata().TableUUID()
+	sources := p.sources(levels)
+	plan, refused, reason := decide(target, out.uuid, units, floors, sources)
+	if refused != nil {
+		out.refused, out.reason = refused, reason
+		return out, nil
+	}
+	var files []iceberg.DataFile
+	for _, l := range plan {
+		add, err := DecodeFiles(l.link.Version, l.link.SpecID, l.link.Files)
+		if err != nil {
+			out.refused, out.reason = l.unit, err.Error()
+			return out, nil
+		}
+		files = append(files, add...)
+	}
+	if len(files) == 0 {
+		return out, nil
+	}
+	for _, l := range levels {
+		floors.raise(sources[l.TopicPartition], None, l.Done)
+	}
+	out.snapshot, err = p.commit(ctx, t, target.Branch, files, floors, commitID)
+	return out, err
+}
+
+func firstWithLink(units []*Unit, target Target) *Unit {
+	for _, u := range units {
+		for _, l := range u.Links {
+			if l.Target == target {
+				return u
+			}
+		}
+	}
+	return nil
+}
+
+// sources gives, by partition, the key of its floors.
+func (p *publisher) sources(levels []Level) map[connect.TopicPartition]Source {
+	out := make(map[connect.TopicPartition]Source, len(levels))
+	for _, l := range levels {
+		out[l.TopicPartition] = NewSource(p.group, l.TopicPartition, l.TopicID)
+	}
+	return out
+}
+
+type planned struct {
+	unit *Unit
+	link *Link
+}
+
+// decide compares every link of the units for a table with the floors at its head, and
+// raises floors by those it takes. A link is taken if all its partitions are exact (the
+// floor is the one its rows were filtered with) or neutral (the table was past the range
+// when the rows were filtered: there are none); passed over if all are landed (a try of
+// which we never heard is in the table) or neutral; anything else refuses the unit.
+func decide(target Target, uuid [16]byte, units []*Unit, floors Floors, sources map[connect.TopicPartition]Source) (plan []planned, refused *Unit, reason string) {
+	for _, u := range units {
+		for i := range u.Links {
+			l := &u.Links[i]
+			if l.Target != target {
+				continue
+			}
+			if l.UUID != uuid {
+				return nil, u, "the table was dropped and created again"
+			}
+			verdict, reason := compare(u, l, floors, sources)
+			switch verdict {
+			case exact:
+				plan = append(plan, planned{u, l})
+				for at := range l.Floors {
+					floors.raise(sources[u.Ranges[at].TopicPartition], u.Ranges[at].Next, None)
+				}
+			case landed:
+			case mismatch:
+				return nil, u, reason
+			}
+		}
+	}
+	return plan, nil, ""
+}
+
+// A fit is how a link stands to the floors of the table.
+type fit int
+
+const (
+	exact fit = iota
+	landed
+	mismatch
+)
+
+func compare(u *Unit, l *Link, floors Floors, sources map[connect.TopicPartition]Source) (fit, string) {
+	exacts, landeds := 0, 0
+	for at, f := range l.Floors {
+		r := u.Ranges[at]
+		now := floors.F(sources[r.TopicPartition])
+		switch {
+		case f != None && f >= r.Next && now >= r.Next: // neutral
+		case now >= r.Next:
+			landeds++
+		case now == f:
+			exacts++
+		default:
+			return mismatch, fmt.Sprintf("%s: the rows of [%d, %d) were filtered with floor %d, the table has %d now", r.TopicPartition, r.First, r.Next, f, now)
+		}
+	}
+	switch {
+	case landeds == 0:
+		return exact, ""
+	case exacts == 0:
+		return landed, ""
+	}
+	return mismatch, fmt.Sprintf("unit %s is half in the table: %d partitions are, %d are not", u.ID, landeds, exacts)
+}
+
+// commit adds files as one snapshot, with the floors in its summary and, in the same
+// commit, as a table property. The requirements: the table's uuid, and the branch's head
+// as loaded (none, if it has no snapshot). The library does not retry past a pinned head.
+func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, files []iceberg.DataFile, floors Floors, commitID [16]byte) (int64, error) {
+	tx := t.NewTransactionOnBranch(branch)
+	if err := tx.AssertRefSnapshotID(branch); err != nil {
+		return 0, fmt.Errorf("pin head of %s: %w", branch, err)
+	}
+	text := floors.String()
+	if err := tx.SetProperties(iceberg.Properties{PropertyKey(branch): text}); err != nil {
+		return 0, fmt.Errorf("set %s: %w", PropertyKey(branch), err)
+	}
+	summary := carried(t, branch)
+	summary[SummaryKey] = text
+	summary["kafka.connect.commit-id"] = uuid.UUID(commitID).String()
+	summary["kafka.connect.task-id"] = p.task
+	if err := tx.NewRowDelta(summary).AddRows(files...).Commit(ctx); err != nil {
+		return 0, fmt.Errorf("stage %d files: %w", len(files), err)
+	}
+	after, err := tx.Commit(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("commit %d files: %w", len(files), err)
+	}
+	return after.SnapshotByName(branch).SnapshotID, nil
+}
+
+// carried copies Java's own offsets (kafka.connect.offsets.TOPIC.GROUP) from the nearest
+// ancestor that has them, so that a Java sink can take the table back.
+func carried(t *table.Table, branch string) iceberg.Properties {
+	out := iceberg.Properties{}
+	for s := t.SnapshotByName(branch); s != nil && len(out) == 0; s = parent(t, s) {
+		if s.Summary == nil {
+			continue
+		}
+		for k, v := range s.Summary.Properties {
+			if strings.HasPrefix(k, "kafka.connect.offsets.") {
+				out[k] = v
+			}
+		}
+		if _, ours := s.Summary.Properties[SummaryKey]; ours {
+			break // our snapshots carry them, so older ones have none either
+		}
+	}
+	return maps.Clone(out)
+}

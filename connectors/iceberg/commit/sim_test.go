@@ -1,0 +1,691 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/icetest"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 200, "how many seeds TestSimulation runs")
+	simSeed  = flag.Uint64("sim.seed", 0, "run this seed alone, and tell what happens")
+)
+
+// TestSimulation runs the real coordinator, chain and publisher in fake time, against a
+// catalog that loses and delays requests and replies, a control topic that loses, repeats
+// and reorders, tasks that die, sleep as zombies and come back, and other engines that
+// commit and expire. When the faults stop, every record must be in every table it routes
+// to exactly once, and the group's offsets at the end of the log.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		simulate(t, *simSeed)
+		return
+	}
+	for seed := range *simSeeds {
+		t.Run(fmt.Sprint(seed+1), func(t *testing.T) { simulate(t, uint64(seed+1)) })
+	}
+}
+
+const (
+	simTasks  = 3
+	simParts  = 3
+	simFaults = 40 * time.Second // how long faults happen
+	simLimit  = 20 * time.Minute // by then everything must be settled
+)
+
+var simTables = []Target{{"db.a", "main"}, {"db.b", "main"}}
+
+// simRoutes: every record goes to a, some go to b too, a few to b alone, some nowhere.
+func simRoutes(tp connect.TopicPartition, offset int64) []int {
+	switch (offset + int64(tp.Partition)) % 7 {
+	case 0, 3:
+		return []int{0, 1}
+	case 5:
+		return []int{1}
+	case 6:
+		return nil
+	}
+	return []int{0}
+}
+
+type simRow struct {
+	tp     connect.TopicPartition
+	offset int64
+}
+
+// A world is the cluster as it truly is. mu guards everything.
+type world struct {
+	t       *testing.T
+	log     *slog.Logger
+	catalog *icetest.Catalog
+	topicID TopicID
+
+	mu         sync.Mutex
+	rng        *rand.Rand
+	calm       bool // no more faults
+	logEnd     map[connect.TopicPartition]int64
+	group      map[connect.TopicPartition]int64
+	generation int32
+	owner      map[connect.TopicPartition]int
+	members    [simTasks]*member
+	rows       map[string][]simRow // by file
+}
+
+func (w *world) chance(percent int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.calm && w.rng.IntN(100) < percent
+}
+
+func (w *world) pick(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.IntN(n)
+}
+
+func simulate(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		var out io.Writer = io.Discard
+		if *simSeed != 0 {
+			out = os.Stderr
+		}
+		w := &world{
+			t: t, log: slog.New(slog.NewTextHandler(out, nil)), catalog: icetest.New(icetest.NewFiles()), topicID: TopicID{7},
+			rng: rand.New(rand.NewPCG(seed, 1)), logEnd: make(map[connect.TopicPartition]int64), group: make(map[connect.TopicPartition]int64),
+			owner: make(map[connect.TopicPartition]int), rows: make(map[string][]simRow), generation: 1,
+		}
+		w.createTables()
+		w.catalog.Chaos(w.catalogFault)
+		for i, tp := range w.partitions() {
+			w.owner[tp] = i % simTasks
+		}
+		for slot := range simTasks {
+			w.start(slot)
+		}
+		defer func() { // also when the test failed: a bubble waits for its goroutines
+			for slot := range simTasks {
+				w.members[slot].kill()
+			}
+		}()
+		w.disturb()
+		w.mu.Lock()
+		w.calm = true
+		w.mu.Unlock()
+		w.settle()
+		w.verify()
+	})
+}
+
+func (w *world) partitions() []connect.TopicPartition {
+	out := make([]connect.TopicPartition, simParts)
+	for i := range out {
+		out[i] = connect.TopicPartition{Topic: "orders", Partition: int32(i)}
+	}
+	return out
+}
+
+func (w *world) createTables() {
+	ctx := w.t.Context()
+	schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "o", Type: iceberg.PrimitiveTypes.Int64})
+	if err := w.catalog.CreateNamespace(ctx, table.Identifier{"db"}, nil); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, target := range simTables {
+		if _, err := w.catalog.CreateTable(ctx, target.Identifier(), schema); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+var errSim = errors.New("simulated fault")
+
+func (w *world) catalogFault(op icetest.Op, _ int) icetest.Fault {
+	var f icetest.Fault
+	if w.chance(25) {
+		f.DelayBefore = time.Duration(w.pick(1500)) * time.Millisecond
+		f.Detached = w.chance(50)
+	}
+	if w.chance(25) {
+		f.DelayAfter = time.Duration(w.pick(1000)) * time.Millisecond
+	}
+	switch {
+	case w.chance(10):
+		f.Before = errSim
+	case op == icetest.Commit && w.chance(15):
+		f.After = errSim
+	}
+	return f
+}
+
+// disturb produces records and does harm, step by step.
+func (w *world) disturb() {
+	end := time.Now().Add(simFaults)
+	for time.Now().Before(end) {
+		time.Sleep(time.Duration(w.pick(800)) * time.Millisecond)
+		for _, tp := range w.partitions() {
+			w.mu.Lock()
+			w.logEnd[tp] += int64(w.rng.IntN(6))
+			w.mu.Unlock()
+		}
+		slot := w.pick(simTasks)
+		switch w.pick(14) {
+		case 0, 1:
+			w.log.Info("sim: kill", "task", slot)
+			w.members[slot].kill()
+			w.start(slot)
+			w.rebalance()
+		case 2:
+			w.log.Info("sim: zombie", "task", slot)
+			w.members[slot].sleepwalk(time.Duration(w.pick(15000)) * time.Millisecond)
+			w.rebalance()
+		case 3, 4:
+			w.rebalance()
+		case 5:
+			w.foreign()
+		case 6:
+			w.mu.Lock()
+			lose := w.rng.IntN(4) == 0
+			if lose {
+				clear(w.group)
+			}
+			w.mu.Unlock()
+			w.log.Info("sim: group offsets lost", "lost", lose)
+		}
+	}
+}
+
+func (w *world) foreign() {
+	target := simTables[w.pick(len(simTables))]
+	var err error
+	if w.pick(2) == 0 {
+		_, err = w.catalog.ForeignAppend(context.Background(), target.Identifier(), "main")
+	} else {
+		_, err = w.catalog.ForeignExpire(target.Identifier())
+	}
+	w.log.Info("sim: another engine commits", "table", target.Table, "error", err)
+}
+
+// rebalance gives partitions to other tasks; members hear of it one after the other.
+func (w *world) rebalance() {
+	w.mu.Lock()
+	w.generation++
+	for tp := range w.owner {
+		if w.rng.IntN(2) == 0 {
+			w.owner[tp] = w.rng.IntN(simTasks)
+		}
+	}
+	for _, m := range w.members {
+		delay := time.Duration(w.rng.IntN(600)) * time.Millisecond
+		time.AfterFunc(delay, m.rejoin)
+	}
+	w.log.Info("sim: rebalance", "generation", w.generation, "owner", fmt.Sprint(w.owner))
+	w.mu.Unlock()
+}
+
+// settle waits until the group's offsets are at the ends of the log.
+func (w *world) settle() {
+	w.rebalance()
+	for start := time.Now(); ; time.Sleep(time.Second) {
+		w.mu.Lock()
+		done := maps.Equal(w.group, w.logEnd)
+		w.mu.Unlock()
+		if done {
+			return
+		}
+		if time.Since(start) > simLimit {
+			w.t.Fatalf("stuck: group offsets %v, log ends %v", w.group, w.logEnd)
+		}
+	}
+}
+
+// verify reads the tables' manifests: which files are live, and so which rows.
+func (w *world) verify() {
+	for i, target := range simTables {
+		tbl, err := w.catalog.Peek(target.Identifier())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		count := make(map[simRow]int)
+		fs, err := tbl.FS(context.Background())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if head := tbl.CurrentSnapshot(); head != nil {
+			manifests, err := head.Manifests(fs)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for _, m := range manifests {
+				entries, err := m.FetchEntries(fs, true)
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				for _, e := range entries {
+					for _, r := range w.rows[e.DataFile().FilePath()] {
+						count[r]++
+					}
+				}
+			}
+		}
+		for tp, end := range w.logEnd {
+			for o := range end {
+				want := 0
+				if slices.Contains(simRoutes(tp, o), i) {
+					want = 1
+				}
+				if got := count[simRow{tp, o}]; got != want {
+					w.t.Errorf("%s: %s@%d is there %d times, want %d", target.Table, tp, o, got, want)
+				}
+			}
+		}
+	}
+}
+
+// A member is one task instance with its view of the group. mu guards what others touch.
+type member struct {
+	w      *world
+	slot   int
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu      sync.Mutex
+	session connect.Session
+	mail    []any
+	asleep  bool // keeps its old session: a zombie
+	joined  bool // session has changed since the loop looked
+
+	// The loop's own.
+	chain  *Chain
+	owned  map[connect.TopicPartition]bool
+	tables [2]*simTable
+	coord  *Coordinator
+	resign context.CancelFunc
+	queue  []*Unit
+	opened map[connect.TopicPartition]time.Time
+}
+
+type simTable struct {
+	table  *table.Table
+	floors Floors
+	read   time.Time
+	f      map[connect.TopicPartition]int64
+	rows   []simRow
+}
+
+func (w *world) start(slot int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &member{
+		w: w, slot: slot, cancel: cancel, chain: NewChain(1), owned: make(map[connect.TopicPartition]bool), opened: make(map[connect.TopicPartition]time.Time),
+		tables: [2]*simTable{{f: make(map[connect.TopicPartition]int64)}, {f: make(map[connect.TopicPartition]int64)}},
+	}
+	w.mu.Lock()
+	w.members[slot] = m
+	w.mu.Unlock()
+	m.rejoin()
+	m.done.Go(func() { m.loop(ctx) })
+}
+
+func (m *member) kill() {
+	m.cancel()
+	m.done.Wait()
+}
+
+func (m *member) sleepwalk(d time.Duration) {
+	m.mu.Lock()
+	m.asleep = true
+	m.mu.Unlock()
+	time.AfterFunc(d, func() {
+		m.mu.Lock()
+		m.asleep = false
+		m.mu.Unlock()
+		m.rejoin()
+	})
+}
+
+// rejoin takes the group's present generation, unless the member is a zombie.
+func (m *member) rejoin() {
+	m.w.mu.Lock()
+	s := connect.Session{Member: fmt.Sprintf("m%d", m.slot), Generation: m.w.generation, Subscribed: m.w.partitions()}
+	for _, tp := range s.Subscribed {
+		if m.w.owner[tp] == m.slot {
+			s.Owned = append(s.Owned, tp)
+		}
+	}
+	m.w.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.asleep && s.Generation >= m.session.Generation {
+		m.session, m.joined = s, true
+	}
+}
+
+// The member is its own connect.Group.
+
+func (m *member) ID() string { return "connect-sim" }
+
+func (m *member) Session() connect.Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.session
+}
+
+func (m *member) Committed(_ context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+	if m.w.chance(10) {
+		return nil, errSim
+	}
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	out := make(map[connect.TopicPartition]int64)
+	for _, tp := range parts {
+		if o, ok := m.w.group[tp]; ok {
+			out[tp] = o
+		}
+	}
+	return out, nil
+}
+
+func (m *member) Commit(_ context.Context, s connect.Session, offsets map[connect.TopicPartition]int64) error {
+	lost, late := m.w.chance(15), m.w.chance(50)
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	if s.Generation != m.w.generation {
+		return connect.ErrFenced
+	}
+	if lost && late {
+		return errSim
+	}
+	maps.Copy(m.w.group, offsets)
+	if lost {
+		return errSim
+	}
+	return nil
+}
+
+// The member also answers for the brokers.
+
+func (m *member) TopicIDs(context.Context, []string) (map[string]TopicID, error) {
+	return map[string]TopicID{"orders": m.w.topicID}, nil
+}
+
+func (m *member) Earliest(_ context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+	out := make(map[connect.TopicPartition]int64)
+	for _, tp := range parts {
+		out[tp] = 0
+	}
+	return out, nil
+}
+
+func (m *member) Latest(_ context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	out := make(map[connect.TopicPartition]int64)
+	for _, tp := range parts {
+		out[tp] = m.w.logEnd[tp]
+	}
+	return out, nil
+}
+
+// send is the control topic: every live member hears it, or not, sooner or later, or twice.
+func (w *world) send(_ context.Context, messages ...any) error {
+	for _, m := range messages {
+		switch m.(type) {
+		case committedTable, committedAll:
+			continue
+		}
+		b := encodeMessage(m)
+		for slot := range simTasks {
+			for range 1 + w.pick(10)/9 {
+				if w.chance(10) {
+					continue
+				}
+				time.AfterFunc(time.Duration(w.pick(400))*time.Millisecond, func() {
+					got, err := decodeMessage(b)
+					if err != nil {
+						w.t.Error(err)
+					}
+					w.mu.Lock()
+					to := w.members[slot]
+					w.mu.Unlock()
+					to.mu.Lock()
+					to.mail = append(to.mail, got)
+					to.mu.Unlock()
+				})
+			}
+		}
+	}
+	if w.chance(5) {
+		return errSim // it was sent all the same
+	}
+	return nil
+}
+
+func (m *member) loop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+		m.mu.Lock()
+		mail, joined, s := m.mail, m.joined, m.session
+		m.mail, m.joined = nil, false
+		m.mu.Unlock()
+		if joined {
+			m.rebalanced(s)
+		}
+		m.lead(ctx, s)
+		for _, x := range mail {
+			switch x := x.(type) {
+			case *Cycle:
+				m.observe(ctx, x)
+			default:
+				if m.coord != nil {
+					m.coord.Offer(x)
+				}
+			}
+		}
+		m.read(ctx)
+		m.announce(ctx)
+	}
+}
+
+func (m *member) lead(ctx context.Context, s connect.Session) {
+	leads := len(s.Owned) > 0 && s.Owned[0] == s.Subscribed[0]
+	switch {
+	case leads && m.coord == nil:
+		c := NewCoordinator(Config{
+			Group: m, Broker: m, Catalog: m.w.catalog, CatalogName: "iceberg", Tables: simTables, Task: "sim-" + s.Member, ConfigHash: 1,
+			Interval: 2 * time.Second, Timeout: 3 * time.Second, Threads: 2, Logger: m.w.log.With("coordinator", s.Member), Send: m.w.send,
+		})
+		var cctx context.Context
+		cctx, m.resign = context.WithCancel(ctx)
+		m.coord = c
+		m.done.Go(func() {
+			if err := c.Run(cctx); err != nil {
+				m.w.t.Errorf("coordinator: %v", err)
+			}
+		})
+	case !leads && m.coord != nil:
+		m.resign()
+		m.coord = nil
+	}
+}
+
+// rebalanced closes what went away, flushing it or not, and assigns what came.
+func (m *member) rebalanced(s connect.Session) {
+	var gone, came []connect.TopicPartition
+	for tp := range m.owned {
+		if !slices.Contains(s.Owned, tp) {
+			gone = append(gone, tp)
+		}
+	}
+	for _, tp := range s.Owned {
+		if !m.owned[tp] {
+			came = append(came, tp)
+		}
+	}
+	if len(gone) > 0 {
+		if m.w.chance(50) {
+			m.reset()
+		} else if m.chain.Dirty() {
+			m.seal([16]byte{})
+		}
+	}
+	m.chain.Revoke(gone)
+	for _, tp := range gone {
+		delete(m.owned, tp)
+		for _, tab := range m.tables {
+			delete(tab.f, tp)
+		}
+	}
+	m.chain.Assign(came, s.Generation)
+	for _, tp := range came {
+		m.owned[tp] = true
+	}
+}
+
+func (m *member) reset() {
+	m.chain.Reset()
+	m.drop()
+}
+
+func (m *member) drop() {
+	m.queue = nil
+	for _, tab := range m.tables {
+		clear(tab.f)
+		tab.rows = nil
+	}
+}
+
+func (m *member) observe(ctx context.Context, cy *Cycle) {
+	step := m.chain.Observe(cy, time.Now())
+	if step.Reset != "" {
+		m.w.log.Info("sim: reset", "task", m.slot, "reason", step.Reset)
+		m.drop()
+	}
+	for tp := range step.Open {
+		m.opened[tp] = time.Now()
+		for _, tab := range m.tables {
+			delete(tab.f, tp)
+		}
+	}
+	for _, u := range step.Announce {
+		_ = m.w.send(ctx, u)
+	}
+	if step.Flush {
+		m.seal(step.Commit)
+	}
+}
+
+// read takes some records of every open partition, loading floors where they are missing.
+func (m *member) read(ctx context.Context) {
+	for tp := range m.owned {
+		pos, open := m.chain.Position(tp)
+		m.w.mu.Lock()
+		end := m.w.logEnd[tp]
+		m.w.mu.Unlock()
+		for ; open && pos < end; pos++ {
+			if !m.take(ctx, tp, pos) {
+				break
+			}
+			m.chain.Advance(tp, pos+1)
+		}
+	}
+}
+
+func (m *member) take(ctx context.Context, tp connect.TopicPartition, offset int64) bool {
+	source := NewSource(m.ID(), tp, m.w.topicID)
+	for _, i := range simRoutes(tp, offset) {
+		tab := m.tables[i]
+		if _, ok := tab.f[tp]; ok {
+			continue
+		}
+		if tab.table == nil || !tab.read.After(m.opened[tp]) {
+			asked := time.Now()
+			loaded, err := m.w.catalog.LoadTable(ctx, simTables[i].Identifier())
+			if err != nil {
+				return false
+			}
+			floors, err := ReadFloors(loaded, "main")
+			if err != nil {
+				m.w.t.Error(err)
+				return false
+			}
+			tab.table, tab.floors, tab.read = loaded, floors, asked
+			if !asked.After(m.opened[tp]) {
+				return false
+			}
+		}
+		tab.f[tp] = tab.floors.F(source)
+	}
+	for _, i := range simRoutes(tp, offset) {
+		if f := m.tables[i].f[tp]; f == None || offset >= f {
+			m.tables[i].rows = append(m.tables[i].rows, simRow{tp, offset})
+		}
+	}
+	return true
+}
+
+// seal is step T3 with a file whose rows are only remembered.
+func (m *member) seal(asked [16]byte) {
+	u := m.chain.Seal(asked)
+	for i, tab := range m.tables {
+		if len(tab.rows) == 0 {
+			continue
+		}
+		l := Link{Target: simTables[i], UUID: tab.table.Metadata().TableUUID(), Version: tab.table.Metadata().Version(), Floors: make(map[int]int64), Records: int64(len(tab.rows))}
+		for at, r := range u.Ranges {
+			if f, ok := tab.f[r.TopicPartition]; ok && r.Opened() {
+				l.Floors[at] = f
+				tab.f[r.TopicPartition] = max(f, r.Next)
+			}
+		}
+		path := tab.table.Location() + "/data/" + uuid.NewString() + ".parquet"
+		m.w.mu.Lock()
+		m.w.rows[path] = tab.rows
+		m.w.mu.Unlock()
+		tab.rows = nil
+		spec := tab.table.Spec()
+		b, err := iceberg.NewDataFileBuilder(spec, iceberg.EntryContentData, path, iceberg.ParquetFile, nil, nil, nil, l.Records, 100)
+		if err != nil {
+			m.w.t.Error(err)
+			return
+		}
+		if l.Files, err = EncodeFiles(l.Version, spec, tab.table.Schema(), []iceberg.DataFile{b.Build()}); err != nil {
+			m.w.t.Error(err)
+			return
+		}
+		u.Links = append(u.Links, l)
+	}
+	m.queue = append(m.queue, u)
+}
+
+func (m *member) announce(ctx context.Context) {
+	for _, u := range m.queue {
+		if !m.w.chance(20) { // else: it dies with the next kill, or waits
+			m.chain.Sent(u, time.Now())
+			_ = m.w.send(ctx, u)
+			m.queue = m.queue[1:]
+			continue
+		}
+		return
+	}
+}

@@ -1,0 +1,129 @@
+// Package iceberg is the Iceberg sink: the connector and the task that the worker sees.
+//
+// A task takes records, finds their tables (route), turns them into columns and Parquet
+// files (columns, datafile) and announces ranges of offsets with their files; the task
+// that owns the first partition of the connector also runs its coordinator (commit),
+// which alone adds files to tables, exactly once.
+//
+// The task's goroutine owns files, floors and positions. Loading tables, uploading files,
+// reading the control topic and committing happen beside it and come back as closures
+// that the task runs at its next Put, so that the poll loop never waits for I/O.
+package iceberg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
+	"github.com/firn-io/firn/connectors/iceberg/route"
+	"github.com/firn-io/firn/internal/kafka"
+)
+
+// Class names under which users know the sink.
+const (
+	ApacheClass  = "org.apache.iceberg.connect.IcebergSinkConnector"
+	TabularClass = "io.tabular.iceberg.connect.IcebergSinkConnector"
+)
+
+// A Connector is the Iceberg sink connector.
+type Connector struct {
+	// OpenCatalog opens the catalog of a task; Dial connects to the control topic's
+	// brokers. Tests put their own here; nil means the real ones.
+	OpenCatalog func(ctx context.Context, name string, props map[string]string) (catalog.Catalog, error)
+	Dial        kafka.Dialer
+
+	config map[string]string
+}
+
+var _ connect.SinkConnector = (*Connector)(nil)
+
+// New makes a connector on real catalogs and brokers.
+func New() connect.SinkConnector { return &Connector{} }
+
+// ConfigDef is that of the Apache sink.
+func (c *Connector) ConfigDef() *connect.ConfigDef { return configDef() }
+
+// Version is that of the sink whose configs are understood.
+func (c *Connector) Version() string { return "1.12.0" }
+
+// Validate reports what is wrong with keys together.
+func (c *Connector) Validate(_ context.Context, config map[string]string) []connect.ConfigError {
+	var out []connect.ConfigError
+	add := func(err error, key string) {
+		if err == nil {
+			return
+		}
+		if ce, ok := errors.AsType[connect.ConfigError](err); ok {
+			out = append(out, ce)
+			return
+		}
+		out = append(out, connect.ConfigError{Key: key, Message: fmt.Sprintf("Invalid value %s for configuration %s: %v", config[key], key, err)})
+	}
+	_, err := parseConfig(config)
+	for _, e := range unjoin(err) {
+		add(e, "")
+	}
+	_, err = route.Parse(config)
+	for _, e := range unjoin(err) {
+		add(e, "iceberg.tables")
+	}
+	for key, text := range config {
+		if key == "iceberg.tables.default-partition-by" || strings.HasPrefix(key, "iceberg.table.") && strings.HasSuffix(key, ".partition-by") {
+			add(catalog.CheckPartitionBy(catalog.SplitPartitionBy(text)), key)
+		}
+	}
+	return out
+}
+
+// unjoin lists the errors that errors.Join put together.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself is wanted, not something wrapped by it
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+// Start remembers the config.
+func (c *Connector) Start(_ context.Context, config map[string]string) error {
+	if errs := c.Validate(context.Background(), config); len(errs) > 0 {
+		return errs[0]
+	}
+	c.config = maps.Clone(config)
+	return nil
+}
+
+// TaskConfigs gives every task the whole config and its number.
+func (c *Connector) TaskConfigs(maxTasks int) ([]map[string]string, error) {
+	out := make([]map[string]string, maxTasks)
+	for i := range out {
+		out[i] = maps.Clone(c.config)
+		out[i]["task.id"] = strconv.Itoa(i)
+	}
+	return out, nil
+}
+
+// Stop has nothing to release.
+func (c *Connector) Stop(context.Context) error { return nil }
+
+// NewTask makes a task.
+func (c *Connector) NewTask() connect.SinkTask {
+	open := c.OpenCatalog
+	if open == nil {
+		open = catalog.Open
+	}
+	return &Task{openCatalog: open, dial: c.Dial}
+}
+
+// AlterOffsets says that the group's offsets are all there is to change from outside:
+// floors keep rows that are in a table from being added again.
+func (c *Connector) AlterOffsets(context.Context, map[string]string, map[connect.TopicPartition]*int64) (bool, error) {
+	return true, nil
+}

@@ -1,0 +1,259 @@
+package iceberg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
+	"github.com/firn-io/firn/connectors/iceberg/columns"
+	"github.com/firn-io/firn/connectors/iceberg/commit"
+	"github.com/firn-io/firn/connectors/iceberg/datafile"
+	"github.com/firn-io/firn/connectors/iceberg/storage"
+)
+
+// A destination is one table as this task writes to it. The task's goroutine owns it;
+// loads run beside and come back as mail.
+type destination struct {
+	target commit.Target
+
+	table    *table.Table  // as last loaded; nil before
+	read     commit.Floors // at its head
+	readAt   int           // the task's clock when that load was begun
+	loadedAt time.Time
+	loading  bool
+	notNow   time.Time     // after a failed load
+	pause    time.Duration // grows with failures
+
+	floors map[connect.TopicPartition]int64 // f of the protocol: what rows of the open ranges are filtered with
+	writer *datafile.Writer                 // nil until the first row after a seal
+	spec   iceberg.PartitionSpec            // of writer
+	schema *iceberg.Schema
+	uuid   [16]byte
+	format int
+}
+
+// Rhythms of loading tables.
+const (
+	reloadAfter   = 30 * time.Second // a table in use is looked at again for a new schema or spec
+	firstLoadWait = 100 * time.Millisecond
+	lastLoadWait  = 10 * time.Second
+)
+
+// take writes one record to its tables. A [connect.RetryError] means that a table is
+// being loaded; nothing of the record has been written then.
+func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.Record) error {
+	if r.Value.IsNull() {
+		return nil // a tombstone has no row; the offset moves on
+	}
+	var err error
+	if t.idents, err = t.router.Tables(r, t.idents[:0]); err != nil {
+		return t.errant(ctx, r, err)
+	}
+	t.into = t.into[:0]
+	for _, ident := range t.idents {
+		d := t.destination(ident)
+		if _, ok := d.floors[tp]; !ok {
+			if ready, err := t.meet(ctx, d, tp, r); err != nil || !ready {
+				return err
+			}
+		}
+		t.into = append(t.into, d)
+	}
+	for _, d := range t.into {
+		if f := d.floors[tp]; f != commit.None && r.Offset < f {
+			continue // the table has it
+		}
+		if err := t.write(d, r); err != nil {
+			return t.errant(ctx, r, err)
+		}
+	}
+	return nil
+}
+
+// errant reports a record that is to blame; other errors end the task.
+func (t *Task) errant(ctx context.Context, r *connect.Record, err error) error {
+	if _, ok := errors.AsType[*connect.DataError](err); !ok {
+		return err
+	}
+	t.errants = true
+	return t.tc.Errant(ctx, r, err)
+}
+
+// destination finds the state of a table. The router shares its identifiers, so that
+// their address finds it without building a name.
+func (t *Task) destination(ident table.Identifier) *destination {
+	if d, ok := t.byIdent[&ident[0]]; ok {
+		return d
+	}
+	name := strings.Join(ident, ".")
+	d, ok := t.tables[name]
+	if !ok {
+		d = &destination{target: t.cfg.target(name), floors: make(map[connect.TopicPartition]int64)}
+		t.tables[name] = d
+	}
+	if len(t.byIdent) >= maxIdents {
+		clear(t.byIdent)
+	}
+	t.byIdent[&ident[0]] = d
+	return d
+}
+
+// maxIdents bounds the addresses remembered.
+const maxIdents = 16 << 10
+
+// meet is step T2 for the first record of a range that routes to d: the floor is what the
+// table says now, and a load begun before the range was opened says nothing.
+func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartition, r *connect.Record) (ready bool, err error) {
+	if d.table == nil || d.readAt < t.opened[tp] {
+		if err := t.load(d, r); err != nil {
+			return false, t.errant(ctx, r, err)
+		}
+		return false, &connect.RetryError{Err: fmt.Errorf("table %s is being loaded", d.target.Table)}
+	}
+	source := commit.NewSource(t.tc.Group().ID(), tp, t.chain.TopicID(tp))
+	d.floors[tp] = d.read.F(source)
+	return true, nil
+}
+
+// load begins to load a table beside the task, or to create it from the record. An
+// error is the record's: no table can be made from it.
+func (t *Task) load(d *destination, r *connect.Record) error {
+	if d.loading || time.Now().Before(d.notNow) {
+		return nil
+	}
+	var schema *iceberg.Schema
+	if t.cfg.autoCreate && d.table == nil && r != nil {
+		var err error
+		if schema, err = t.schemaFor(r); err != nil {
+			return err
+		}
+	}
+	d.loading = true
+	begun := t.clock
+	t.wg.Go(func() {
+		tbl, err := t.loadTable(t.life, d.target, schema)
+		var floors commit.Floors
+		if err == nil {
+			floors, err = commit.ReadFloors(tbl, d.target.Branch)
+		}
+		t.mail.post(func(context.Context) error { return t.loaded(d, begun, tbl, floors, err) })
+	})
+	return nil
+}
+
+func (t *Task) schemaFor(r *connect.Record) (*iceberg.Schema, error) {
+	if r.ValueSchema != nil {
+		return columns.SchemaOf(r.ValueSchema, t.cfg.optional)
+	}
+	return columns.Infer(r.Value, t.cfg.optional)
+}
+
+func (t *Task) loadTable(ctx context.Context, target commit.Target, schema *iceberg.Schema) (*table.Table, error) {
+	if schema == nil {
+		return t.catalog.LoadTable(ctx, target.Identifier())
+	}
+	return catalog.EnsureTable(ctx, t.catalog, target.Identifier(), schema, t.cfg.partitions(target.Table), t.cfg.createProps)
+}
+
+// loaded takes in the result of a load.
+func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit.Floors, err error) error {
+	d.loading = false
+	switch {
+	case err == nil:
+		d.table, d.read, d.readAt, d.loadedAt = tbl, floors, begun, time.Now()
+		d.notNow, d.pause = time.Time{}, 0
+		return nil
+	case errors.Is(err, icebergcatalog.ErrNoSuchTable) && !t.cfg.autoCreate:
+		return fmt.Errorf("table %s does not exist (create it, or set iceberg.tables.auto-create-enabled=true)", d.target.Table)
+	case errors.Is(err, icebergcatalog.ErrNoSuchTable):
+		d.table = nil // dropped: the next record creates it
+	}
+	d.pause = min(max(2*d.pause, firstLoadWait), lastLoadWait)
+	d.notNow = time.Now().Add(d.pause)
+	t.tc.Logger().Warn("table cannot be loaded; records wait", "table", d.target.Table, "retry_in", d.pause, "error", err)
+	return nil
+}
+
+// refresh looks for a new schema or partition spec now and then. The floors of open
+// ranges stay those that their rows were filtered with.
+func (t *Task) refresh(d *destination) {
+	if d.table != nil && time.Since(d.loadedAt) > reloadAfter {
+		_ = t.load(d, nil) // without a record there is none to blame
+	}
+}
+
+// write adds the record's row to the open files.
+func (t *Task) write(d *destination, r *connect.Record) error {
+	if d.writer == nil {
+		if err := t.openWriter(d); err != nil {
+			return err
+		}
+	}
+	return d.writer.Append(r.ValueSchema, r.Value)
+}
+
+func (t *Task) openWriter(d *destination) error {
+	files, err := storage.Of(t.life, d.table)
+	if err != nil {
+		return err
+	}
+	locations, err := d.table.LocationProvider()
+	if err != nil {
+		return fmt.Errorf("table %s: %w", d.target.Table, err)
+	}
+	props := maps.Clone(map[string]string(d.table.Properties()))
+	maps.Copy(props, t.cfg.writeProps)
+	d.schema, d.spec, d.uuid, d.format = d.table.Schema(), d.table.Spec(), d.table.Metadata().TableUUID(), d.table.Metadata().Version()
+	d.writer, err = datafile.NewWriter(datafile.Config{
+		IO: files, Schema: d.schema, Spec: d.spec, Location: locations.NewDataLocation, Properties: props,
+		FormatVersion: d.format, Task: t.tc.Task(), Budget: t.budget, Logger: t.tc.Logger(),
+		Columns: columns.Options{CaseInsensitive: t.cfg.anyCase, NameMapping: d.table.NameMapping()},
+	})
+	if err != nil {
+		d.writer = nil
+		return fmt.Errorf("table %s: %w", d.target.Table, err)
+	}
+	return nil
+}
+
+// seal closes the open files into a link of u. The floors of the link's partitions move
+// to the end of their ranges: that is where the table will be when the unit has landed.
+func (d *destination) seal(u *commit.Unit) (sealedLink, bool) {
+	if d.writer == nil {
+		return sealedLink{}, false
+	}
+	pending := d.writer.Seal()
+	if pending.Rows() == 0 && d.writer.Err() == nil {
+		return sealedLink{}, false
+	}
+	d.writer = nil
+	l := commit.Link{Target: d.target, UUID: d.uuid, Version: d.format, SpecID: d.spec.ID(), Floors: make(map[int]int64)}
+	for i, r := range u.Ranges {
+		if f, ok := d.floors[r.TopicPartition]; ok && r.Opened() {
+			l.Floors[i] = f
+			d.floors[r.TopicPartition] = max(f, r.Next)
+		}
+	}
+	return sealedLink{link: l, spec: d.spec, schema: d.schema, pending: pending}, true
+}
+
+// drop forgets open files and floors. It returns the writer whose files are being
+// deleted in the background, nil if there was none.
+func (d *destination) drop() *datafile.Writer {
+	w := d.writer
+	if w != nil {
+		w.Abort()
+		d.writer = nil
+	}
+	clear(d.floors)
+	return w
+}

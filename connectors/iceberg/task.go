@@ -1,0 +1,381 @@
+package iceberg
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
+	"github.com/firn-io/firn/connectors/iceberg/commit"
+	"github.com/firn-io/firn/connectors/iceberg/datafile"
+	"github.com/firn-io/firn/connectors/iceberg/route"
+	"github.com/firn-io/firn/internal/kafka"
+)
+
+// A Task writes the records of its partitions into tables. Its exported methods are
+// called by the worker from one goroutine, which owns everything here but mail, reader
+// side of coordinator, and what the announcer has been handed.
+type Task struct {
+	openCatalog func(ctx context.Context, name string, props map[string]string) (catalog.Catalog, error)
+	dial        kafka.Dialer
+
+	cfg     *config
+	tc      connect.TaskContext
+	catalog catalog.Catalog
+	router  *route.Router
+	admin   *kafka.Admin
+	channel *commit.Channel
+	budget  *datafile.Budget
+
+	chain     *commit.Chain
+	tables    map[string]*destination  // by name
+	byIdent   map[*string]*destination // by the address of the router's identifier
+	idents    []table.Identifier       // of the present record
+	into      []*destination           // likewise
+	clock     int                      // counts openings, to tell floors read before from those read after
+	opened    map[connect.TopicPartition]int
+	errants   bool // records were reported since the last flush
+	throttled bool // open partitions are paused until files have been uploaded
+	hello     bool // a cycle is wanted soon
+
+	mail      mailbox
+	announcer *announcer
+	leader    atomic.Pointer[commit.Coordinator]
+	resign    context.CancelFunc // ends the coordinator; nil when there is none
+
+	cancel context.CancelFunc // ends everything beside the task's goroutine
+	life   context.Context    //nolint:containedctx // of the goroutines that Start begins and Stop ends
+	wg     sync.WaitGroup
+}
+
+var _ connect.SinkTask = (*Task)(nil)
+
+// Start opens the catalog and the control topic.
+func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string]string) (err error) {
+	t.tc = tc
+	if t.cfg, err = parseConfig(raw); err != nil {
+		return err
+	}
+	if t.router, err = route.Parse(raw); err != nil {
+		return err
+	}
+	if t.catalog, err = t.openCatalog(ctx, t.cfg.catalogName, t.cfg.catalogProps); err != nil {
+		return fmt.Errorf("open catalog %s: %w", t.cfg.catalogName, err)
+	}
+	props := maps.Clone(tc.ClientConfig())
+	maps.Copy(props, t.cfg.kafkaProps)
+	client, err := kafka.NewConfig(props, t.dial)
+	if err != nil {
+		return fmt.Errorf("client of the control topic: %w", err)
+	}
+	if t.admin, err = kafka.NewAdmin(client); err != nil {
+		return fmt.Errorf("client of the control topic: %w", err)
+	}
+	if t.channel, err = commit.OpenChannel(ctx, client, t.cfg.controlTopic, tc.Group().ID(), tc.Logger()); err != nil {
+		return err
+	}
+	if t.cfg.evolve {
+		tc.Logger().Warn("iceberg.tables.evolve-schema-enabled has no effect in this build: fields without a column are left out")
+	}
+	t.chain = commit.NewChain(t.cfg.hash())
+	t.tables = make(map[string]*destination)
+	t.byIdent = make(map[*string]*destination)
+	t.opened = make(map[connect.TopicPartition]int)
+	t.budget = datafile.NewBudget(tc.MemoryBytes(), tc.Wake)
+	t.mail.wake = tc.Wake
+	t.life, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	t.announcer = newAnnouncer(t)
+	t.wg.Go(func() { t.announcer.run(t.life) })
+	t.wg.Go(t.read)
+	return nil
+}
+
+// read runs beside the task: what the control topic says goes to the chain as mail, and
+// to the coordinator if there is one here.
+func (t *Task) read() {
+	err := t.channel.Run(t.life, func(m any) {
+		if cy, ok := m.(*commit.Cycle); ok {
+			t.mail.post(func(ctx context.Context) error { return t.observe(ctx, cy) })
+			return
+		}
+		if c := t.leader.Load(); c != nil {
+			c.Offer(m)
+		}
+	})
+	if err != nil {
+		t.tc.Fail(err)
+	}
+}
+
+// Open takes partitions over. They wait, paused, until a cycle says where their chain
+// ends and that nothing is pending.
+func (t *Task) Open(_ context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+	t.chain.Assign(parts, t.tc.Group().Session().Generation)
+	t.tc.Pause(parts...)
+	t.hello = true
+	t.lead()
+	return nil, nil //nolint:nilnil // no position is known better than the group's before the first cycle
+}
+
+// Close gives partitions up. What was read of them is announced, unless they are lost:
+// then others read it again, and files that mix them with the partitions that stay are
+// of no use.
+func (t *Task) Close(ctx context.Context, parts []connect.TopicPartition, lost bool) error {
+	if lost {
+		t.reset("the membership was lost")
+	} else if err := t.flush(ctx, [16]byte{}); err != nil {
+		return err
+	}
+	t.chain.Revoke(parts)
+	for _, tp := range parts {
+		t.forget(tp)
+	}
+	t.lead()
+	return nil
+}
+
+// PreCommit returns nothing: the coordinator moves the group's offsets when all tables
+// have the rows.
+func (t *Task) PreCommit(context.Context) (map[connect.TopicPartition]int64, error) {
+	return nil, nil //nolint:nilnil // see above
+}
+
+// Put takes a batch; a nil one only gives time to the mail.
+func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
+	if err := t.mail.handle(ctx); err != nil {
+		return err
+	}
+	t.lead()
+	t.throttle()
+	if t.hello {
+		t.hello = false
+		t.announcer.greet()
+	}
+	if b == nil {
+		return nil
+	}
+	pos, open := t.chain.Position(b.TopicPartition)
+	if !open {
+		return nil // closed since it was fetched: it is read again where the chain ends
+	}
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Offset < pos {
+			continue // taken before the batch came again
+		}
+		if err := t.take(ctx, b.TopicPartition, r); err != nil {
+			t.chain.Advance(b.TopicPartition, r.Offset)
+			return err
+		}
+	}
+	t.chain.Advance(b.TopicPartition, b.Next)
+	return nil
+}
+
+// lead keeps a coordinator while this task holds the connector's first partition. It is
+// decided as a level, from the session, and never relied on: rivals cost time, not rows.
+func (t *Task) lead() {
+	s := t.tc.Group().Session()
+	leads := len(s.Subscribed) > 0 && len(s.Owned) > 0 && s.Owned[0] == s.Subscribed[0]
+	switch {
+	case leads && t.resign == nil:
+		t.coordinate()
+	case !leads && t.resign != nil:
+		t.resign()
+		t.resign = nil
+	}
+	if c := t.leader.Load(); c != nil {
+		c.Wake()
+	}
+}
+
+func (t *Task) coordinate() {
+	c := commit.NewCoordinator(commit.Config{
+		Group: t.tc.Group(), Broker: commit.KafkaBroker{Admin: t.admin},
+		Catalog: t.catalog, CatalogName: t.cfg.catalogName, Tables: t.knownTargets(),
+		Task: fmt.Sprintf("%s-%d", t.tc.Connector(), t.tc.Task()), ConfigHash: t.cfg.hash(),
+		Interval: t.cfg.interval, Timeout: t.cfg.timeout, Threads: t.cfg.threads,
+		Latest: t.cfg.raw["consumer.override.auto.offset.reset"] == "latest",
+		Logger: t.tc.Logger(), Send: t.channel.Send,
+	})
+	ctx, cancel := context.WithCancel(t.life)
+	t.resign = cancel
+	t.leader.Store(c)
+	t.wg.Go(func() {
+		err := c.Run(ctx)
+		t.leader.CompareAndSwap(c, nil)
+		if err != nil {
+			t.tc.Fail(err)
+		}
+	})
+}
+
+func (t *Task) knownTargets() []commit.Target {
+	var out []commit.Target
+	for _, ident := range t.router.Static() {
+		out = append(out, t.cfg.target(strings.Join(ident, ".")))
+	}
+	return out
+}
+
+// observe does what a cycle asks for.
+func (t *Task) observe(ctx context.Context, cy *commit.Cycle) error {
+	step := t.chain.Observe(cy, time.Now())
+	if step.Reset != "" {
+		t.dropFiles()
+		t.tc.Logger().Warn("reading ranges again from the end of the chain", "reason", step.Reset)
+		t.tc.Pause(t.tc.Assignment()...)
+	}
+	for tp, next := range step.Open {
+		t.clock++
+		t.opened[tp] = t.clock
+		t.tc.Seek(tp, next)
+		if !t.throttled {
+			t.tc.Resume(tp)
+		}
+	}
+	for _, u := range step.Announce {
+		t.announcer.again(u)
+	}
+	if step.Flush {
+		return t.seal(ctx, step.Commit)
+	}
+	return nil
+}
+
+// reset starts over with every partition.
+func (t *Task) reset(reason string) {
+	t.chain.Reset()
+	t.dropFiles()
+	t.tc.Logger().Info("dropping what is not announced", "reason", reason)
+	t.tc.Pause(t.tc.Assignment()...)
+	t.hello = true
+}
+
+// dropFiles drops open files, files on their way, and the floors they were filtered with.
+func (t *Task) dropFiles() {
+	t.announcer.drop()
+	for _, d := range t.tables {
+		if w := d.drop(); w != nil {
+			t.wg.Go(func() {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(t.life), discardWait)
+				defer cancel()
+				if err := w.Drain(ctx); err != nil {
+					t.tc.Logger().Warn("data files are left to the removal of orphans", "error", err)
+				}
+			})
+		}
+	}
+}
+
+// forget drops the floors of one partition.
+func (t *Task) forget(tp connect.TopicPartition) {
+	delete(t.opened, tp)
+	for _, d := range t.tables {
+		delete(d.floors, tp)
+	}
+}
+
+// flush seals what was read, if anything was.
+func (t *Task) flush(ctx context.Context, asked [16]byte) error {
+	if !t.chain.Dirty() {
+		return nil
+	}
+	return t.seal(ctx, asked)
+}
+
+// seal is step T3: all open files become a unit, which is announced once they are
+// uploaded. A record sent to the dead-letter topic must be safe there first.
+func (t *Task) seal(ctx context.Context, asked [16]byte) error {
+	if t.errants {
+		if err := t.tc.FlushErrants(ctx); err != nil {
+			return fmt.Errorf("dead-letter topic: %w", err)
+		}
+		t.errants = false
+	}
+	u := t.chain.Seal(asked)
+	s := &sealed{unit: u}
+	for _, d := range t.tables {
+		if l, ok := d.seal(u); ok {
+			s.links = append(s.links, l)
+		}
+	}
+	t.announcer.add(s)
+	for _, d := range t.tables {
+		t.refresh(d)
+	}
+	return nil
+}
+
+// throttle pauses reading while the uploads lag behind the memory they may use.
+func (t *Task) throttle() {
+	full := false
+	for _, d := range t.tables {
+		full = full || (d.writer != nil && d.writer.Full())
+	}
+	if full == t.throttled {
+		return
+	}
+	t.throttled = full
+	for _, tp := range t.tc.Assignment() {
+		if _, open := t.chain.Position(tp); !open {
+			continue
+		}
+		if full {
+			t.tc.Pause(tp)
+		} else {
+			t.tc.Resume(tp)
+		}
+	}
+}
+
+// Stop flushes and waits until the tables have it, or ctx ends; the rest is read again
+// by whoever comes next. Then everything beside the task ends.
+func (t *Task) Stop(ctx context.Context) error {
+	var err error
+	if t.chain != nil && t.announcer != nil {
+		if err = t.flush(ctx, [16]byte{}); err == nil {
+			err = t.settle(ctx)
+		}
+		t.dropFiles()
+	}
+	if t.cancel != nil {
+		t.cancel()
+	}
+	t.wg.Wait()
+	if t.channel != nil {
+		t.channel.Close()
+	}
+	if t.admin != nil {
+		if cerr := t.admin.Close(); err == nil {
+			err = cerr
+		}
+	}
+	if t.catalog != nil {
+		if cerr := t.catalog.Close(); err == nil {
+			err = cerr
+		}
+	}
+	return err
+}
+
+// settle handles mail until every unit is confirmed.
+func (t *Task) settle(ctx context.Context) error {
+	for !t.chain.Settled() {
+		if err := t.mail.wait(ctx); err != nil {
+			t.tc.Logger().Warn("stopped before the last commit was confirmed; its records are read again if it does not land")
+			return nil //nolint:nilerr // the grace period is over, nothing is lost
+		}
+		if err := t.mail.handle(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
