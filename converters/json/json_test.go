@@ -286,6 +286,23 @@ func TestBadDocuments(t *testing.T) {
 	}
 }
 
+// A key with an escaped quote is not remembered: what it looks like without the escape
+// is not JSON.
+func TestKeysWithEscapes(t *testing.T) {
+	c := plain(t)
+	var arena connect.Arena
+	for _, tt := range []struct{ in, want string }{{`{"a\"":1,"b":2}`, `{"a\"":1 "b":2}`}, {`{"a"":1,"b":2}`, "expected a colon"}, {`{"b":2,"a\u0022":1}`, `{"b":2 "a\"":1}`}} {
+		_, v, err := c.ToConnect(t.Context(), &arena, "topic", []byte(tt.in))
+		got := connecttest.Render(v)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
 func TestConfigure(t *testing.T) {
 	for key, value := range map[string]string{"schemas.enable": "yes", "schemas.cache.size": "-1", "decimal.format": "HEX", "replace.null.with.default": "1"} {
 		if err := new(json.Converter).Configure(map[string]string{key: value}, false); err == nil || !strings.Contains(err.Error(), key) {

@@ -39,7 +39,7 @@ func digits(b []byte, p int) (uint64, int) {
 	return ((t&0x000000FF000000FF)*0x000F424000000064 + (t>>16&0x000000FF000000FF)*0x0000271000000001) >> 32, n
 }
 
-var pow10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+var pow10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16}
 
 // run reads digits at p onto d and returns the position after them.
 func (d *decimal) run(b []byte, p int) int {
@@ -110,32 +110,46 @@ func (s *scanner) exponent(p int, d *decimal) int {
 	return p
 }
 
-// number reads an integer as Int, any other number as Float. Most numbers are short,
-// so those do not go through a decimal.
+// short reads up to 16 digits: their value and count.
+func short(b []byte, p int) (uint64, int) {
+	x, n := digits(b, p)
+	if n == 8 {
+		y, m := digits(b, p+8)
+		return x*pow10[m] + y, 8 + m
+	}
+	return x, n
+}
+
+// number reads an integer as Int, any other number as Float. Most numbers have few
+// digits and no exponent: those do not go through a decimal.
 func (s *scanner) number(p int) (connect.Value, int) {
 	b, at := s.b, p
 	neg := b[p] == '-'
 	if neg {
 		at++
 	}
-	x, n := digits(b, at)
-	if at += n; n == 0 || n == 8 || at >= len(b) {
+	x, n := short(b, at)
+	if at += n; n == 0 || n == 16 {
 		return s.longNumber(p)
 	}
-	switch c := b[at]; {
-	case c == '.':
-		y, m := digits(b, at+1)
-		at += 1 + m
-		if m == 0 || m == 8 || at >= len(b) || b[at]|0x20 == 'e' {
+	frac := 0
+	if at < len(b) && b[at] == '.' {
+		y, m := short(b, at+1)
+		if m == 0 || n+m > 16 {
 			return s.longNumber(p)
 		}
-		f := float64(x*pow10[m]+y) / exact10[m] // both are exact: one rounding
+		x, frac = x*pow10[m]+y, m
+		at += 1 + m
+	}
+	if at < len(b) && b[at]|0x20 == 'e' || x >= 1<<53 {
+		return s.longNumber(p)
+	}
+	if frac > 0 {
+		f := float64(x) / exact10[frac] // both are exact: one rounding
 		if neg {
 			f = -f
 		}
 		return connect.FloatValue(f), at
-	case c|0x20 == 'e':
-		return s.longNumber(p)
 	}
 	if neg {
 		return connect.IntValue(-int64(x)), at
