@@ -1,8 +1,13 @@
 package topics
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/firn-io/firn/internal/kafka"
@@ -51,54 +56,131 @@ type StatusOptions struct {
 
 // A StatusTopic is the status topic. Run's goroutines apply its records and send what is
 // put; all other methods may be called from any goroutine and do not wait unless said.
-type StatusTopic struct{}
+// What is put shows once it has been read back.
+type StatusTopic struct {
+	journal *journal
+	queue   *statusQueue
+
+	// mu guards table; it is never held across I/O.
+	mu    sync.Mutex
+	table *statusTable
+}
 
 // NewStatusTopic makes a StatusTopic; Run opens it.
-func NewStatusTopic(o StatusOptions) *StatusTopic { return &StatusTopic{} }
+func NewStatusTopic(o StatusOptions) *StatusTopic {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.Spec.Kind = KindStatus
+	t := &StatusTopic{
+		journal: newJournal(o.Spec, o.Admin, o.Consumer, o.Producer),
+		table:   newStatusTable(o.Logger),
+	}
+	t.queue = newStatusQueue(o.Spec.Name, t.allow, o.Logger)
+	return t
+}
 
 // Run creates the topic if needed, reads it, follows it and writes to it until ctx ends;
-// then it sends what is queued, for a few seconds at most, and returns nil.
-func (t *StatusTopic) Run(ctx context.Context) error { return nil }
+// then it sends what is queued, for 5 s at most, and returns nil. It is called once.
+func (t *StatusTopic) Run(ctx context.Context) error {
+	handle := func(r kafka.Raw) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.table.apply(string(r.Key), r.Value)
+	}
+	return t.journal.run(ctx, handle, func() {}, t.queue.run)
+}
 
 // Ready is closed when the topic has been read to its end for the first time.
-func (t *StatusTopic) Ready() <-chan struct{} { return nil }
+func (t *StatusTopic) Ready() <-chan struct{} { return t.journal.ready }
 
 // PutConnector queues a connector's status; DESTROYED becomes a tombstone.
-func (t *StatusTopic) PutConnector(connector string, s Status) {}
+func (t *StatusTopic) PutConnector(connector string, s Status) {
+	t.queue.put(connectorStatusKey+connector, encodeStatus(s), &s, false)
+}
 
 // PutConnectorSafe is PutConnector unless another worker has written under a higher
 // generation: for UNASSIGNED and FAILED, which a late worker may report.
-func (t *StatusTopic) PutConnectorSafe(connector string, s Status) {}
+func (t *StatusTopic) PutConnectorSafe(connector string, s Status) {
+	t.queue.put(connectorStatusKey+connector, encodeStatus(s), &s, true)
+}
 
 // PutTask queues a task's status; DESTROYED becomes a tombstone.
-func (t *StatusTopic) PutTask(id group.TaskID, s Status) {}
+func (t *StatusTopic) PutTask(id group.TaskID, s Status) {
+	t.queue.put(taskStatusRecordKey(id), encodeStatus(s), &s, false)
+}
 
 // PutTaskSafe is to PutTask as PutConnectorSafe is to PutConnector.
-func (t *StatusTopic) PutTaskSafe(id group.TaskID, s Status) {}
+func (t *StatusTopic) PutTaskSafe(id group.TaskID, s Status) {
+	t.queue.put(taskStatusRecordKey(id), encodeStatus(s), &s, true)
+}
 
 // PutTopic queues a topic of a connector.
-func (t *StatusTopic) PutTopic(s TopicStatus) {}
+func (t *StatusTopic) PutTopic(s TopicStatus) {
+	t.queue.put(topicStatusRecordKey(s.Connector, s.Topic), encodeTopicStatus(s), nil, false)
+}
 
 // DeleteTopic queues the tombstone of a topic of a connector.
-func (t *StatusTopic) DeleteTopic(connector, topic string) {}
+func (t *StatusTopic) DeleteTopic(connector, topic string) {
+	t.queue.put(topicStatusRecordKey(connector, topic), nil, nil, false)
+}
 
-// Flush waits until everything queued before has been sent or given up.
-func (t *StatusTopic) Flush(ctx context.Context) error { return nil }
+// allow decides about a safe write.
+func (t *StatusTopic) allow(key string, s Status) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old, ok := t.table.current(key)
+	return !ok || old.Worker == s.Worker || old.Generation <= s.Generation
+}
 
-// ReadToEnd returns when the statuses show all that was in the topic at the call.
-func (t *StatusTopic) ReadToEnd(ctx context.Context) error { return nil }
+// Flush waits until everything queued before has been sent or given up. It waits for the
+// topic to be ready first.
+func (t *StatusTopic) Flush(ctx context.Context) error {
+	if err := t.journal.while(ctx, t.queue.flush); err != nil {
+		return fmt.Errorf("flush status topic %s: %w", t.journal.spec.Name, err)
+	}
+	return nil
+}
 
-// Connectors are the names of all connectors that have a status, sorted.
-func (t *StatusTopic) Connectors() []string { return nil }
+// ReadToEnd returns when the statuses show all that was in the topic at the call. It
+// waits for Ready first.
+func (t *StatusTopic) ReadToEnd(ctx context.Context) error { return t.journal.readToEnd(ctx) }
+
+// Connectors are the names of all connectors that have a status themselves or whose
+// tasks have one, sorted.
+func (t *StatusTopic) Connectors() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.table.names()
+}
 
 // Connector is the status of a connector.
-func (t *StatusTopic) Connector(connector string) (Status, bool) { return Status{}, false }
+func (t *StatusTopic) Connector(connector string) (Status, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s, ok := t.table.connectors[connector]
+	return s, ok
+}
 
 // Task is the status of a task.
-func (t *StatusTopic) Task(id group.TaskID) (Status, bool) { return Status{}, false }
+func (t *StatusTopic) Task(id group.TaskID) (Status, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.table.taskStatus(id)
+}
 
 // Tasks are the statuses of a connector's tasks by task number.
-func (t *StatusTopic) Tasks(connector string) map[int]Status { return nil }
+func (t *StatusTopic) Tasks(connector string) map[int]Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.table.tasks[connector])
+}
 
 // Topics are the topics of a connector, by name.
-func (t *StatusTopic) Topics(connector string) []TopicStatus { return nil }
+func (t *StatusTopic) Topics(connector string) []TopicStatus {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.SortedFunc(maps.Values(t.table.topics[connector]), func(a, b TopicStatus) int {
+		return cmp.Compare(a.Topic, b.Topic)
+	})
+}
