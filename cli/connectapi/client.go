@@ -56,7 +56,7 @@ func (c *Client) Call(ctx context.Context, method, path string, body, into any) 
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", c.Name, err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it is only read
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
 	if err != nil {
 		return fmt.Errorf("ask %s: %s %s: %w", c.Name, method, path, err)

@@ -39,15 +39,21 @@ func TestPutConnector(t *testing.T) {
 		calls   []string
 	}{
 		{
-			"new", map[string]string{"POST /connectors": `{}`}, Created,
+			"new",
+			map[string]string{"POST /connectors": `{}`},
+			Created,
 			[]string{"GET /connectors/a%20b/config", `POST /connectors {"name":"a b","config":{"topics":"t"}}`},
 		},
 		{
-			"the same", map[string]string{"GET /connectors/a%20b/config": `{"name":"a b","topics":"t"}`}, Unchanged,
+			"the same",
+			map[string]string{"GET /connectors/a%20b/config": `{"name":"a b","topics":"t"}`},
+			Unchanged,
 			[]string{"GET /connectors/a%20b/config"},
 		},
 		{
-			"another", map[string]string{"GET /connectors/a%20b/config": `{"name":"a b","topics":"u"}`, "PUT /connectors/a%20b/config": `{}`}, Updated,
+			"another",
+			map[string]string{"GET /connectors/a%20b/config": `{"name":"a b","topics":"u"}`, "PUT /connectors/a%20b/config": `{}`},
+			Updated,
 			[]string{"GET /connectors/a%20b/config", `PUT /connectors/a%20b/config {"topics":"t"}`},
 		},
 	}

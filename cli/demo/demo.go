@@ -35,6 +35,9 @@ type Config struct {
 	Line func(text string) // shows progress in place; nil: Out gets a line now and then
 }
 
+// say tells a piece of the story. A reader who is gone is no reason to stop.
+func (cfg Config) say(format string, args ...any) { _, _ = fmt.Fprintf(cfg.Out, format, args...) }
+
 // ErrWrongCount says that a table does not hold the truth.
 var ErrWrongCount = errors.New("a table differs from the data")
 
@@ -83,7 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	fmt.Fprintf(cfg.Out, "\nEverything is in the tables after %s.\n", time.Since(begin).Round(100*time.Millisecond))
+	cfg.say("\nEverything is in the tables after %s.\n", time.Since(begin).Round(100*time.Millisecond))
 	return report(ctx, cfg)
 }
 
@@ -108,11 +111,11 @@ func createConnector(ctx context.Context, worker *connectapi.Client, cfg Config,
 	}
 	switch outcome {
 	case connectapi.Created:
-		fmt.Fprintf(cfg.Out, "connector %s created  (POST %s/connectors)\n", c.Name, worker.Base)
+		cfg.say("connector %s created  (POST %s/connectors)\n", c.Name, worker.Base)
 	case connectapi.Updated:
-		fmt.Fprintf(cfg.Out, "connector %s updated  (PUT %s/connectors/%s/config)\n", c.Name, worker.Base, c.Name)
+		cfg.say("connector %s updated  (PUT %s/connectors/%s/config)\n", c.Name, worker.Base, c.Name)
 	case connectapi.Unchanged:
-		fmt.Fprintf(cfg.Out, "connector %s is there from an earlier run\n", c.Name)
+		cfg.say("connector %s is there from an earlier run\n", c.Name)
 	}
 	return nil
 }

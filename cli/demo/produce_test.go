@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -154,7 +155,7 @@ func TestResume(t *testing.T) {
 		want := map[connect.TopicPartition][]string{}
 		for i := range rows {
 			tp := connect.TopicPartition{Topic: "t", Partition: partitionOf(key(i), 3)}
-			want[tp] = append(want[tp], fmt.Sprint(i))
+			want[tp] = append(want[tp], strconv.Itoa(i))
 		}
 		for tp, w := range want {
 			if !slices.Equal(log[tp], w) {

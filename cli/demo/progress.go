@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,12 +35,12 @@ func (p *progress) update(v view, now time.Time) {
 	switch {
 	case p.cfg.Line != nil && v.done:
 		p.cfg.Line("")
-		fmt.Fprintln(p.cfg.Out, text)
+		p.cfg.say("%s\n", text)
 	case p.cfg.Line != nil:
 		p.cfg.Line(text)
 	case v.done, now.Sub(p.printed) >= printEvery:
 		p.printed = now
-		fmt.Fprintln(p.cfg.Out, text)
+		p.cfg.say("%s\n", text)
 	}
 }
 
@@ -69,7 +70,7 @@ func commas(n int64) string {
 	if n < 0 {
 		return "-" + commas(-n)
 	}
-	text := fmt.Sprint(n)
+	text := strconv.FormatInt(n, 10)
 	for i := len(text) - 3; i > 0; i -= 3 {
 		text = text[:i] + "," + text[i:]
 	}

@@ -57,18 +57,18 @@ func reportSource(ctx context.Context, cfg Config, s source) (ok bool, err error
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(cfg.Out, "\n%s\n", name)
+	cfg.say("\n%s\n", name)
 	ok = verdict(cfg, "rows", c.rows, s.rows)
 	if s.column != "" {
 		ok = verdict(cfg, "sum("+s.column+")", c.sum, s.sum) && ok
 	}
-	fmt.Fprintf(cfg.Out, "  %-16s %d in %d partitions, %.1f MB\n", "files", c.files, c.partitions, float64(c.bytes)/1e6)
-	fmt.Fprintf(cfg.Out, "  %-16s %d\n", "snapshots", len(tbl.Metadata().Snapshots()))
+	cfg.say("  %-16s %d in %d partitions, %.1f MB\n", "files", c.files, c.partitions, float64(c.bytes)/1e6)
+	cfg.say("  %-16s %d\n", "snapshots", len(tbl.Metadata().Snapshots()))
 	floors, err := commit.ReadFloors(tbl, table.MainBranch)
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(cfg.Out, "  %-16s %s\n", "source offsets", offsetsText(floors))
+	cfg.say("  %-16s %s\n", "source offsets", offsetsText(floors))
 	printReaders(cfg, name, tbl.MetadataLocation(), props)
 	return ok, nil
 }
@@ -79,7 +79,7 @@ func verdict(cfg Config, what string, got, want int64) bool {
 	if got != want {
 		word = "WRONG, the data has " + commas(want)
 	}
-	fmt.Fprintf(cfg.Out, "  %-16s %s (%s)\n", what, commas(got), word)
+	cfg.say("  %-16s %s (%s)\n", what, commas(got), word)
 	return got == want
 }
 
@@ -147,7 +147,7 @@ func printReaders(cfg Config, name, metadata string, props map[string]string) {
 	if u, err := url.Parse(metadata); err == nil && u.Scheme == "file" {
 		path = u.Path
 	}
-	fmt.Fprintf(cfg.Out, "  read with DuckDB:\n    duckdb -c \"INSTALL iceberg; LOAD iceberg; SELECT count(*) FROM iceberg_scan('%s')\"\n", path)
-	fmt.Fprintf(cfg.Out, "  read with PyIceberg:\n    python3 -c \"from pyiceberg.catalog import load_catalog; print(load_catalog('iceberg', type='sql', uri='%s', warehouse='%s').load_table('%s').scan().to_arrow().num_rows)\"\n",
+	cfg.say("  read with DuckDB:\n    duckdb -c \"INSTALL iceberg; LOAD iceberg; SELECT count(*) FROM iceberg_scan('%s')\"\n", path)
+	cfg.say("  read with PyIceberg:\n    python3 -c \"from pyiceberg.catalog import load_catalog; print(load_catalog('iceberg', type='sql', uri='%s', warehouse='%s').load_table('%s').scan().to_arrow().num_rows)\"\n",
 		props["uri"], props["warehouse"], name)
 }

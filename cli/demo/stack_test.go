@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -14,7 +13,7 @@ import (
 // TestProduceIntoAStack writes everything to a real log, kills nothing, and wants
 // a second run to add nothing.
 func TestProduceIntoAStack(t *testing.T) {
-	cfg := local.Config{Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	cfg := local.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
 	err := local.Run(t.Context(), cfg, func(ctx context.Context, st *local.Stack) error {
 		client, err := kafka.NewConfig(map[string]string{"bootstrap.servers": st.Bootstrap}, nil)
 		if err != nil {
@@ -24,7 +23,7 @@ func TestProduceIntoAStack(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer admin.Close()
+		defer admin.Close() //nolint:errcheck // it only read
 		for run := range 2 {
 			began := time.Now()
 			id, err := registerSchema(ctx, st.RegistryURL)

@@ -80,7 +80,7 @@ func awaitRunning(ctx context.Context, cfg Config, worker *connectapi.Client) er
 				return err
 			}
 			if st.Running(cfg.WorkerID) {
-				fmt.Fprintf(cfg.Out, "connector %s is RUNNING with %d task(s)\n", s.topic, len(st.Tasks))
+				cfg.say("connector %s is RUNNING with %d task(s)\n", s.topic, len(st.Tasks))
 				break
 			}
 			if err := st.Failure(cfg.WorkerID); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -34,7 +35,7 @@ func hold(dir string) {
 	if err != nil {
 		panic(err)
 	}
-	os.Stdout.WriteString("held")
+	fmt.Print("held")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	_ = d.close()
 }
@@ -53,7 +54,7 @@ func request(t *testing.T, method, url, body string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it is only read
 	defer http.DefaultClient.CloseIdleConnections()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
@@ -108,7 +109,7 @@ func TestUseErrorStopsTheStack(t *testing.T) {
 	}
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	if resp, err := http.DefaultClient.Do(req); err == nil {
-		resp.Body.Close()
+		_ = resp.Body.Close()
 		t.Error("the registry still answers after Run has returned")
 	}
 }
@@ -136,7 +137,9 @@ func TestDirectoryInUse(t *testing.T) {
 	if err := Run(t.Context(), cfg, use); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("while held: got %v, want %s", err, want)
 	}
-	stdin.Close()
+	if err := stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := other.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +153,7 @@ func TestTakenPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer ln.Close() //nolint:errcheck // it serves nobody
 	for what, set := range map[string]func(*Config){
 		"Kafka broker":    func(c *Config) { c.Kafka = ln.Addr().String() },
 		"schema registry": func(c *Config) { c.Registry = ln.Addr().String() },

@@ -62,7 +62,9 @@ func (r *Registry) Run(ctx context.Context, ln net.Listener) error {
 		case <-ctx.Done():
 			// Close, not Shutdown: a handler may be waiting for this goroutine.
 			err := srv.Close()
-			<-served
+			if serr := <-served; !errors.Is(serr, http.ErrServerClosed) {
+				err = errors.Join(err, serr)
+			}
 			return err
 		}
 	}
