@@ -132,6 +132,48 @@ func (f *field) setTarget(t iceberg.Type) {
 	}
 }
 
+// quick pushes a value that needs no conversion, which is nearly every one, and tells
+// whether it did. Zero values and all rarer cases are left to append: Value's
+// accessors give zero for other kinds too.
+func (f *field) quick(vec *vector, v *connect.Value) bool {
+	switch f.to { //nolint:exhaustive // the others always take append
+	case toString:
+		s := v.Text()
+		if s == "" {
+			return false
+		}
+		vec.pushText(s)
+	case toLong:
+		x := v.Int()
+		if x == 0 || f.from != plain {
+			return false
+		}
+		vec.pushInt64(x)
+	case toDouble:
+		x := v.Float()
+		if x == 0 {
+			return false
+		}
+		vec.f64 = append(vec.f64, x)
+		vec.pushed()
+	case toInt:
+		x := v.Int()
+		if x == 0 || x != int64(int32(x)) || f.from != plain {
+			return false
+		}
+		vec.pushInt32(int32(x))
+	case toTimestamp, toTimestampTz:
+		x := v.Int()
+		if x == 0 || f.from != plain && f.from != timestampSource || x < math.MinInt64/1000 || x > math.MaxInt64/1000 {
+			return false
+		}
+		vec.pushInt64(x * 1000)
+	default:
+		return false
+	}
+	return true
+}
+
 // append converts v and pushes it to vec. After an error vec may hold a part of
 // it: the caller truncates.
 func (f *field) append(vec *vector, v connect.Value) error {
@@ -148,10 +190,6 @@ func (f *field) append(vec *vector, v connect.Value) error {
 	case toInt, toDate:
 		return f.appendInt32(vec, v)
 	case toLong:
-		if f.from == plain && v.Kind() == connect.Int {
-			vec.pushInt64(v.Int())
-			return nil
-		}
 		return f.appendLong(vec, v)
 	case toTime:
 		return f.appendTime(vec, v)

@@ -90,13 +90,21 @@ type structPlan struct {
 	dropped int64 // fields without a column
 
 	// For maps: records usually have their keys in the same order, so a slot remembers
-	// which key it saw last and predicts it. vals are the entries of this record.
-	names map[string]int32
-	slots []slot
-	vals  []connect.Value
-	seen  []uint64 // the round in which vals was set
+	// which key it saw last and predicts it. entries are those of this record.
+	names   map[string]int32
+	slots   []slot
+	entries []entry // by column
+	round   uint64
+}
+
+// An entry is the value of a column, if it was set in the round at hand.
+type entry struct {
+	value *connect.Value
 	round uint64
 }
+
+// absent is what a column without a field gets: null.
+var absent connect.Value // read only
 
 // A slot is the n-th key of the last map.
 type slot struct {
@@ -129,11 +137,14 @@ func (s *structPlan) appendStruct(vecs []*vector, vals []connect.Value) error {
 		return &connect.DataError{Msg: fmt.Sprintf("column %q: a struct of %d fields does not match the record's schema", s.path, len(vals))}
 	}
 	for i, f := range s.fields {
-		var v connect.Value
+		v := &absent
 		if at := s.from[i]; at >= 0 {
-			v = vals[at]
+			v = &vals[at]
 		}
-		if err := f.append(vecs[i], v); err != nil {
+		if f.quick(vecs[i], v) {
+			continue
+		}
+		if err := f.append(vecs[i], *v); err != nil {
 			return err
 		}
 	}
@@ -144,21 +155,28 @@ func (s *structPlan) appendStruct(vecs []*vector, vals []connect.Value) error {
 func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
 	s.round++
 	var dropped int64
-	for i := 0; i < len(pairs); i += 2 {
-		col := s.column(i/2, pairs[i])
+	for i := 0; i+1 < len(pairs); i += 2 {
+		var col int32
+		if n := i / 2; n < len(s.slots) && string(s.slots[n].key) == pairs[i].Text() && len(s.slots[n].key) > 0 {
+			col = s.slots[n].col
+		} else {
+			col = s.column(n, &pairs[i])
+		}
 		if col < 0 {
 			dropped++
 			continue
 		}
-		s.vals[col] = pairs[i+1] // the last of equal keys wins, as in Java's map
-		s.seen[col] = s.round
+		s.entries[col] = entry{&pairs[i+1], s.round} // the last of equal keys wins, as in Java's map
 	}
 	for i, f := range s.fields {
-		var v connect.Value
-		if s.seen[i] == s.round {
-			v = s.vals[i]
+		v := &absent
+		if e := &s.entries[i]; e.round == s.round {
+			v = e.value
 		}
-		if err := f.append(vecs[i], v); err != nil {
+		if f.quick(vecs[i], v) {
+			continue
+		}
+		if err := f.append(vecs[i], *v); err != nil {
 			return err
 		}
 	}
@@ -166,17 +184,13 @@ func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
 	return nil
 }
 
-// column finds the column of the n-th key of a map, -1 if it has none.
-func (s *structPlan) column(n int, key connect.Value) int32 {
-	text := key.Text()
-	if n < len(s.slots) {
-		if sl := &s.slots[n]; string(sl.key) == text && key.Kind() == connect.String {
-			return sl.col
-		}
-	}
+// column finds the column of the n-th key of a map that its slot did not predict, -1
+// if it has none.
+func (s *structPlan) column(n int, key *connect.Value) int32 {
 	if key.Kind() != connect.String {
 		return -1
 	}
+	text := key.Text()
 	col, ok := s.lookup(text)
 	if !ok {
 		col = -1
@@ -210,7 +224,7 @@ type compiler struct {
 func (c compiler) structOf(path string, record *connect.Schema, cols []iceberg.NestedField, mapping iceberg.NameMapping, mapped bool) (*structPlan, error) {
 	s := &structPlan{
 		plan: c.plan, path: path, fold: c.fold, record: record, names: make(map[string]int32, len(cols)),
-		from: make([]int, len(cols)), vals: make([]connect.Value, len(cols)), seen: make([]uint64, len(cols)),
+		from: make([]int, len(cols)), entries: make([]entry, len(cols)),
 	}
 	if record != nil && record.Type != connect.StructType {
 		s.record = nil

@@ -186,6 +186,9 @@ func (v *vector) truncate(n int) {
 			}
 		}
 		v.valid = v.valid[:(n+7)/8]
+		if v.nulls == 0 {
+			v.valid = v.valid[:0]
+		}
 	}
 	v.n = n
 }
