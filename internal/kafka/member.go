@@ -113,7 +113,7 @@ func NewMember(cfg MemberConfig) *Member {
 		cfg: cfg, events: make(chan Event), rejoin: make(chan string, 1), commits: make(chan *coordinator, 1), generation: -1,
 		co: &coordinator{cluster: newCluster(cfg.Config), group: cfg.Group},
 	}
-	m.co.longest = cfg.Rebalance + cfg.Config.requestTimeout + leaveLimit // a JoinGroup waits for the slowest member
+	m.co.longest = max(cfg.Config.requestTimeout, cfg.Rebalance+5*time.Second) // a JoinGroup waits for the slowest member
 	m.life, m.end = context.WithCancel(context.Background())
 	m.commits <- &coordinator{cluster: newCluster(cfg.Config), group: cfg.Group}
 	return m
@@ -149,6 +149,11 @@ func (m *Member) Run(ctx context.Context) error {
 
 // round is one generation: prepare, join, stay. It returns why another one is due.
 func (m *Member) round(ctx context.Context, reason string) (string, error) {
+	if m.generation < 0 { // do not make the owner prepare for a coordinator that cannot be reached
+		if _, err := m.co.find(ctx); err != nil {
+			return "", err
+		}
+	}
 	protocols, err := m.prepare(ctx, reason)
 	if err != nil {
 		return "", err
@@ -184,14 +189,16 @@ func (m *Member) recover(ctx context.Context, err error) (reason string, final e
 	m.gone = nil
 	if lost {
 		m.generation = -1
-		if m.told {
-			m.told = false
+		lost, m.told = m.told, false
+		if lost {
 			m.emit(ctx, Lost{Err: err})
 		}
 	}
-	if final == nil {
-		m.cfg.Logger.Info("joining the group again", "group", m.cfg.Group, "member", m.id, "error", err)
+	level := slog.LevelDebug
+	if lost && final == nil {
+		level = slog.LevelWarn
 	}
+	m.cfg.Logger.Log(ctx, level, "joining the group again", "group", m.cfg.Group, "member", m.id, "error", err)
 	return "after: " + err.Error(), final
 }
 

@@ -51,9 +51,10 @@ func (m *Member) join(ctx context.Context, protocols []Protocol, reason string) 
 	return Joined{MemberID: m.id, LeaderID: answer.LeaderId, Generation: m.generation, Protocol: answer.GroupProtocol, Assignment: given.MemberAssignment}, nil
 }
 
-// enter sends JoinGroup; a new member is first told its id (KIP-394).
+// enter sends JoinGroup. A new member is first told its id (KIP-394), and one that was
+// lost may find that its id is gone.
 func (m *Member) enter(ctx context.Context, request *sarama.JoinGroupRequest) (*sarama.JoinGroupResponse, error) {
-	for first := true; ; first = false {
+	for try := 1; ; try++ {
 		request.MemberId = m.id
 		cn, err := m.co.find(ctx)
 		if err != nil {
@@ -65,10 +66,14 @@ func (m *Member) enter(ctx context.Context, request *sarama.JoinGroupRequest) (*
 			m.contact = time.Now() // while a member waits for the others it is not timed out
 			return nil, err
 		}
-		if answer.Err != sarama.ErrMemberIdRequired || !first {
+		switch {
+		case answer.Err == sarama.ErrMemberIdRequired && try <= 2:
+			m.id = answer.MemberId
+		case answer.Err == sarama.ErrUnknownMemberId && m.generation < 0 && try == 1:
+			m.id = ""
+		default:
 			return answer, m.co.check(answer.Err)
 		}
-		m.id = answer.MemberId
 	}
 }
 
