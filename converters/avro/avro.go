@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/firn-io/firn/connect"
@@ -78,12 +79,12 @@ var toggles = []toggle{
 func (*Converter) ConfigDef() *connect.ConfigDef {
 	keys := registry.ConfigKeys()
 	for _, t := range toggles {
-		key := connect.ConfigKey{Name: t.name, Type: connect.TypeBoolean, Default: connect.Text(fmt.Sprint(t.def)), Importance: connect.Low, Doc: t.doc}
+		key := connect.ConfigKey{Name: t.name, Type: connect.TypeBoolean, Default: new(strconv.FormatBool(t.def)), Importance: connect.Low, Doc: t.doc}
 		key.Check = func(v string) error { _, err := t.value(v); return err }
 		keys = append(keys, key)
 	}
 	keys = append(keys, connect.ConfigKey{
-		Name: "schemas.cache.config", Type: connect.TypeInt, Default: connect.Text("1000"), Importance: connect.Low,
+		Name: "schemas.cache.config", Type: connect.TypeInt, Default: new("1000"), Importance: connect.Low,
 		Doc: "Size of the converted schemas cache; this build keeps up to 10000.",
 	})
 	return &connect.ConfigDef{Keys: keys}

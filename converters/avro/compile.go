@@ -72,20 +72,14 @@ func (c *compiler) compile(a avro.Schema) (*node, error) {
 	return n, nil
 }
 
+// primitiveOps are those that the type alone decides: of all but int.
+var primitiveOps = map[avro.Type]op{
+	avro.Boolean: opBoolean, avro.Long: opLong, avro.Float: opFloat, avro.Double: opDouble, avro.String: opString, avro.Bytes: opBytes,
+}
+
 func primitiveOp(s *avro.PrimitiveSchema) op {
-	switch s.Type() {
-	case avro.Boolean:
-		return opBoolean
-	case avro.Long:
-		return opLong
-	case avro.Float:
-		return opFloat
-	case avro.Double:
-		return opDouble
-	case avro.String:
-		return opString
-	case avro.Bytes:
-		return opBytes
+	if o, ok := primitiveOps[s.Type()]; ok {
+		return o
 	}
 	logical := logicalType(s)
 	switch kind, _ := s.Prop(propType).(string); {
@@ -157,10 +151,10 @@ func (c *compiler) leastBytes(a avro.Schema) int {
 	case *avro.NullSchema:
 		return 0
 	case *avro.PrimitiveSchema:
-		switch s.Type() {
-		case avro.Float:
+		if s.Type() == avro.Float {
 			return 4
-		case avro.Double:
+		}
+		if s.Type() == avro.Double {
 			return 8
 		}
 	case *avro.FixedSchema:

@@ -18,8 +18,9 @@ const (
 	budgetMax     = 1 << 24
 )
 
-// An op is how a node's value is read.
-type op uint8
+// An op is how a node's value is read. (Not a type of its own: each of the switches
+// over it knows some of them only.)
+type op = uint8
 
 const (
 	opNull op = iota

@@ -65,23 +65,29 @@ func primitiveDefault(s *connect.Schema, a *avro.PrimitiveSchema, tree any) (v c
 		}
 		return connect.StringValue(tree), a.Type() == avro.String
 	case json.Number:
-		switch a.Type() {
-		case avro.Double, avro.Float:
-			f, err := tree.Float64()
-			if a.Type() == avro.Float {
-				f = float64(float32(f))
-			}
-			return connect.FloatValue(f), err == nil
-		case avro.Int, avro.Long:
-			size := map[connect.Type]int{connect.Int8: 8, connect.Int16: 16, connect.Int32: 32, connect.Int64: 64}[s.Type]
-			i, err := strconv.ParseInt(tree.String(), 10, size)
-			if f, ferr := tree.Float64(); err != nil && ferr == nil && f == math.Trunc(f) && math.Abs(f) < 1<<31 {
-				i, err = strconv.ParseInt(strconv.FormatInt(int64(f), 10), 10, size) // 1.0 and 1e3
-			}
-			return connect.IntValue(i), err == nil
-		}
+		return numberDefault(s, a.Type(), tree)
 	}
 	return v, false
+}
+
+func numberDefault(s *connect.Schema, t avro.Type, n json.Number) (v connect.Value, ok bool) {
+	f, err := n.Float64()
+	if err != nil {
+		return v, false
+	}
+	if t == avro.Double || t == avro.Float {
+		if t == avro.Float {
+			f = float64(float32(f))
+		}
+		return connect.FloatValue(f), true
+	}
+	size := map[connect.Type]int{connect.Int8: 8, connect.Int16: 16, connect.Int32: 32, connect.Int64: 64}[s.Type]
+	text := n.String()
+	if f == math.Trunc(f) && math.Abs(f) < 1<<53 { // 1.0 and 1e3 are integers
+		text = strconv.FormatInt(int64(f), 10)
+	}
+	i, err := strconv.ParseInt(text, 10, max(size, 1))
+	return connect.IntValue(i), err == nil && size > 0
 }
 
 // latin1 reads bytes as Avro's JSON has them: a character for each.

@@ -167,11 +167,7 @@ func (p *parser) fields(fields []any, space string, depth int) (err error) {
 // reference completes a name as Java does: next to where it is used, else without a
 // namespace.
 func (p *parser) reference(name, space string) string {
-	switch avro.Type(name) {
-	case avro.Null, avro.String, avro.Bytes, avro.Int, avro.Long, avro.Float, avro.Double, avro.Boolean:
-		return name
-	}
-	if strings.ContainsRune(name, '.') {
+	if primitives[avro.Type(name)] != 0 || name == string(avro.Null) || strings.ContainsRune(name, '.') {
 		return name
 	}
 	if full := join(space, name); p.declared[full] {

@@ -65,8 +65,11 @@ func (g *shapes) long(*rapid.T) shape { return leaf("long", rapid.Int64(), conne
 func (g *shapes) float(*rapid.T) shape {
 	return leaf("float", rapid.Float32(), func(f float32) connect.Value { return connect.FloatValue(float64(f)) })
 }
+
 func (g *shapes) double(*rapid.T) shape { return leaf("double", rapid.Float64(), connect.FloatValue) }
+
 func (g *shapes) string(*rapid.T) shape { return leaf("string", rapid.String(), connect.StringValue) }
+
 func (g *shapes) bytes(*rapid.T) shape {
 	return leaf("bytes", rapid.SliceOf(rapid.Byte()), connect.BytesValue)
 }

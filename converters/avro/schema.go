@@ -179,47 +179,39 @@ func (t *translator) shape(s *connect.Schema, a avro.Schema) (err error) {
 	case *avro.UnionSchema:
 		return t.union(s, a)
 	case *avro.NullSchema:
-		return errors.New("Standalone null schemas are not supported by this converter") //nolint:revive,staticcheck // Java's words
+		return errors.New("Standalone null schemas are not supported by this converter") //nolint:staticcheck // Java's words
 	default:
 		return fmt.Errorf("unsupported Avro type %s", a.Type())
 	}
 	return err
 }
 
+// primitives are the types without further properties.
+var primitives = map[avro.Type]connect.Type{
+	avro.Boolean: connect.Boolean, avro.Int: connect.Int32, avro.Long: connect.Int64, avro.Float: connect.Float32,
+	avro.Double: connect.Float64, avro.String: connect.StringType, avro.Bytes: connect.BytesType,
+}
+
 func primitive(s *connect.Schema, a *avro.PrimitiveSchema) error {
-	logical := logicalType(a)
+	logical, kind := logicalType(a), a.Type()
 	is := func(name string) bool { return strings.EqualFold(logical, name) }
-	switch a.Type() {
-	case avro.Boolean:
-		s.Type = connect.Boolean
-	case avro.Bytes:
+	s.Type = primitives[kind]
+	switch annotated, given := a.Prop(propType).(string); {
+	case kind == avro.Bytes:
 		bytesOrDecimal(s, a)
-	case avro.Double:
-		s.Type = connect.Float64
-	case avro.Float:
-		s.Type = connect.Float32
-	case avro.String:
-		s.Type = connect.StringType
-	case avro.Long:
-		s.Type = connect.Int64
-		if is("timestamp-millis") {
-			s.Name, s.Version = connect.LogicalTimestamp, 1
-		}
-	case avro.Int:
-		s.Type = connect.Int32
-		kind, given := a.Prop(propType).(string)
-		switch {
-		case is("date"):
-			s.Name, s.Version = connect.LogicalDate, 1
-		case is("time-millis"):
-			s.Name, s.Version = connect.LogicalTime, 1
-		case logical == "" && kind == "int8":
-			s.Type = connect.Int8
-		case logical == "" && kind == "int16":
-			s.Type = connect.Int16
-		case logical == "" && given:
-			return errors.New("Connect type annotation for Avro int field is null") //nolint:revive,staticcheck // Java's words
-		}
+	case kind == avro.Long && is("timestamp-millis"):
+		s.Name, s.Version = connect.LogicalTimestamp, 1
+	case kind != avro.Int:
+	case is("date"):
+		s.Name, s.Version = connect.LogicalDate, 1
+	case is("time-millis"):
+		s.Name, s.Version = connect.LogicalTime, 1
+	case logical == "" && annotated == "int8":
+		s.Type = connect.Int8
+	case logical == "" && annotated == "int16":
+		s.Type = connect.Int16
+	case logical == "" && given:
+		return errors.New("Connect type annotation for Avro int field is null") //nolint:staticcheck // Java's words
 	}
 	return nil
 }
@@ -332,7 +324,7 @@ func (t *translator) union(s *connect.Schema, a *avro.UnionSchema) error {
 		}
 		name := t.member(member, i)
 		if s.FieldIndex(name) >= 0 {
-			return errors.New("Multiple union schemas map to the Connect union field name") //nolint:revive,staticcheck // Java's words
+			return errors.New("Multiple union schemas map to the Connect union field name") //nolint:staticcheck // Java's words
 		}
 		part, err := t.within(member, use{optional: true})
 		if err != nil {
@@ -413,9 +405,9 @@ func (t *translator) properties(s *connect.Schema, props avro.PropertySchema) er
 		version, ok := v.(float64)
 		switch {
 		case !ok || version != math.Trunc(version) || math.Abs(version) > math.MaxInt32:
-			return fmt.Errorf("Invalid Connect version found: %v", v) //nolint:revive,staticcheck // Java's words
+			return fmt.Errorf("Invalid Connect version found: %v", v) //nolint:staticcheck // Java's words
 		case version >= 0 && s.Version != 0 && int(version) != s.Version:
-			return fmt.Errorf("Mismatched versions: version already added to SchemaBuilder (%d) differs from version in source schema (%d)", s.Version, int(version)) //nolint:revive,staticcheck // Java's words
+			return fmt.Errorf("Mismatched versions: version already added to SchemaBuilder (%d) differs from version in source schema (%d)", s.Version, int(version)) //nolint:staticcheck // Java's words
 		case version >= 0:
 			s.Version = int(version)
 		}
@@ -423,12 +415,12 @@ func (t *translator) properties(s *connect.Schema, props avro.PropertySchema) er
 	if v := props.Prop(propParameters); v != nil && t.metaData {
 		m, ok := v.(map[string]any)
 		if !ok {
-			return errors.New("Expected JSON object for schema parameters") //nolint:revive,staticcheck // Java's words
+			return errors.New("Expected JSON object for schema parameters") //nolint:staticcheck // Java's words
 		}
 		for name, value := range m {
 			text, ok := value.(string)
 			if !ok {
-				return fmt.Errorf("Expected schema parameter values to be strings but found: %v", value) //nolint:revive,staticcheck // Java's words
+				return fmt.Errorf("Expected schema parameter values to be strings but found: %v", value) //nolint:staticcheck // Java's words
 			}
 			parameter(s, name, text)
 		}
@@ -481,7 +473,7 @@ func (t *translator) name(s *connect.Schema, a avro.Schema, props avro.PropertyS
 	if v := prop(props, propName); v != nil {
 		text, ok := v.(string)
 		if !ok {
-			return fmt.Errorf("Invalid schema name: %v", v) //nolint:revive,staticcheck // Java's words
+			return fmt.Errorf("Invalid schema name: %v", v) //nolint:staticcheck // Java's words
 		}
 		name = text
 	} else if s.Name == connect.LogicalDecimal {
@@ -492,7 +484,7 @@ func (t *translator) name(s *connect.Schema, a avro.Schema, props avro.PropertyS
 	case s.Name == "":
 		s.Name = name
 	case s.Name != name:
-		return fmt.Errorf("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source schema (%s)", s.Name, name) //nolint:revive,staticcheck // Java's words
+		return fmt.Errorf("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source schema (%s)", s.Name, name) //nolint:staticcheck // Java's words
 	}
 	return nil
 }

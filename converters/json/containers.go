@@ -146,14 +146,15 @@ func (s *scanner) record(pl *plan, p int) (connect.Value, int) {
 			if key, p = s.key(p); p < 0 {
 				return key, -1
 			}
-			known := false
-			if i, known = pl.index[key.Text()]; !known {
+			at, known := pl.index[key.Text()]
+			if !known {
 				if _, p = s.value(p); p < 0 {
 					return connect.Value{}, -1
 				}
 				p, more = s.separator(p, '}')
 				continue
 			}
+			i = at
 		} else if p += len(pl.fields[i].token); s.b[p] <= ' ' {
 			p = s.space(p)
 		}

@@ -18,6 +18,7 @@ package json
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -50,22 +51,22 @@ func (*Converter) Version() string { return connect.APIVersion }
 func (*Converter) ConfigDef() *connect.ConfigDef {
 	return &connect.ConfigDef{Keys: []connect.ConfigKey{
 		{
-			Name: keyEnable, Type: connect.TypeBoolean, Default: connect.Text("true"), Importance: connect.High,
+			Name: keyEnable, Type: connect.TypeBoolean, Default: new("true"), Importance: connect.High,
 			Group: "Schemas", Order: 0, Width: "MEDIUM", Display: "Enable Schemas",
 			Doc: "Include schemas within each of the serialized values and keys.",
 		},
 		{
-			Name: keyCache, Type: connect.TypeInt, Default: connect.Text("1000"), Importance: connect.High,
+			Name: keyCache, Type: connect.TypeInt, Default: new("1000"), Importance: connect.High,
 			Group: "Schemas", Order: 1, Width: "MEDIUM", Display: "Schema Cache Size",
 			Doc: "The maximum number of schemas that can be cached in this converter instance.", Check: checkCache,
 		},
 		{
-			Name: keyDecimal, Type: connect.TypeString, Default: connect.Text("BASE64"), Importance: connect.Low,
+			Name: keyDecimal, Type: connect.TypeString, Default: new("BASE64"), Importance: connect.Low,
 			Group: "Serialization", Order: 0, Width: "MEDIUM", Display: "Decimal Format",
 			Doc: "Controls which format this converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' (default) or 'NUMERIC'. Both are read.", Check: checkDecimal,
 		},
 		{
-			Name: keyReplace, Type: connect.TypeBoolean, Default: connect.Text("true"), Importance: connect.Low,
+			Name: keyReplace, Type: connect.TypeBoolean, Default: new("true"), Importance: connect.Low,
 			Group: "Schemas", Order: 2, Width: "MEDIUM", Display: "Replace null with default",
 			Doc: "Whether to replace fields that have a default value and that are null to the default value. When set to true, the default value is used, otherwise null is used.",
 		},
@@ -74,14 +75,14 @@ func (*Converter) ConfigDef() *connect.ConfigDef {
 
 func checkCache(v string) error {
 	if n, err := strconv.Atoi(v); err != nil || n < 0 {
-		return fmt.Errorf("must be a number of at least 0")
+		return errors.New("must be a number of at least 0")
 	}
 	return nil
 }
 
 func checkDecimal(v string) error {
 	if !strings.EqualFold(v, "BASE64") && !strings.EqualFold(v, "NUMERIC") {
-		return fmt.Errorf("must be one of BASE64, NUMERIC")
+		return errors.New("must be one of BASE64, NUMERIC")
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func (c *Converter) Configure(config map[string]string, _ bool) error {
 		if err := checkCache(v); err != nil {
 			return fmt.Errorf("invalid value %s for configuration %s: %w", v, keyCache, err)
 		}
-		size, _ = strconv.Atoi(v) //nolint:errcheck // checked above
+		size, _ = strconv.Atoi(v)
 	}
 	if v, ok := config[keyDecimal]; ok {
 		if err := checkDecimal(v); err != nil {

@@ -112,13 +112,8 @@ func class(s *connect.Schema, v connect.Value) string {
 		case connect.LogicalDecimal:
 			return "BigDecimal "
 		}
-		switch s.Type {
-		case connect.Int8:
-			return "Byte "
-		case connect.Int32:
-			return "Integer "
-		case connect.Float32:
-			return "Float "
+		if name := map[connect.Type]string{connect.Int8: "Byte ", connect.Int32: "Integer ", connect.Float32: "Float "}[s.Type]; name != "" {
+			return name
 		}
 	}
 	return map[connect.Kind]string{
@@ -164,8 +159,10 @@ func text(s *connect.Schema, v connect.Value) string {
 			parts = append(parts, p[0].Text()+"="+text(nil, p[1]))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
+	case connect.Struct:
+		return "Struct{}"
 	}
-	return "Struct{}"
+	return v.Kind().String()
 }
 
 const flight = `{"id":1234567,"ts":1764000000123,"user":"user-00012345","page":"/products/1234","amount":123.45,"ok":true,"country":"DE","device":"mobile","ref":null,"n":-17,"ratio":0.12345678,"note":"grüße \"x\" \u00e9\ud83d\ude00"}`
@@ -426,7 +423,7 @@ const bench = `{"id":123456,"user_id":4821,"event":"page_view","page":"/products
 
 func BenchmarkEnvelope(b *testing.B) {
 	var fields []string
-	for _, f := range strings.Split("int64 id,int64 user_id,string event,string page,int64 ts,double amount,double score,boolean ok,string country,string device,string session,int64 seq", ",") {
+	for f := range strings.SplitSeq("int64 id,int64 user_id,string event,string page,int64 ts,double amount,double score,boolean ok,string country,string device,string session,int64 seq", ",") {
 		typ, name, _ := strings.Cut(f, " ")
 		fields = append(fields, fmt.Sprintf(`{"type":%q,"optional":true,"field":%q}`, typ, name))
 	}

@@ -9,8 +9,9 @@ import (
 
 const maxScale = 1000
 
-// An op is how a value is read: by its type's number, or as a logical type.
-type op uint8
+// An op is how a value is read: by its type's number, or as a logical type. (Not a type
+// of its own: each of the switches over it knows some of them only.)
+type op = uint8
 
 const (
 	opDate op = 100 + iota
@@ -20,7 +21,7 @@ const (
 )
 
 // base is the type that a logical type must have, 0 for the others.
-func (o op) base() connect.Type {
+func base(o op) connect.Type {
 	switch o {
 	case opDate, opTime:
 		return connect.Int32
@@ -236,17 +237,8 @@ func (s *scanner) decimal(pl *plan, p int) (connect.Value, int) {
 
 // nodeType is Jackson's name for the kind of a JSON value.
 func nodeType(v connect.Value) string {
-	switch v.Kind() {
-	case connect.Bool:
-		return "BOOLEAN"
-	case connect.Int, connect.Float:
-		return "NUMBER"
-	case connect.String:
-		return "STRING"
-	case connect.Array:
-		return "ARRAY"
-	case connect.Map:
-		return "OBJECT"
-	}
-	return "NULL"
+	return [...]string{
+		connect.Null: "NULL", connect.Bool: "BOOLEAN", connect.Int: "NUMBER", connect.Float: "NUMBER", connect.String: "STRING",
+		connect.Array: "ARRAY", connect.Map: "OBJECT",
+	}[v.Kind()]
 }

@@ -92,27 +92,11 @@ func (r *schemaReader) read(p int) (*plan, bool) {
 	}
 	schema := &connect.Schema{Type: types[text.Text()]}
 	pl := &plan{schema: schema, replaceNull: r.replaceNull}
-	switch schema.Type {
-	case 0:
+	if schema.Type == 0 {
 		return r.invalid("Unknown schema type: " + text.Text())
-	case connect.ArrayType:
-		pl.elem, ok = r.part(members, "items", "Array schema did not specify the element type")
-		if !ok {
-			return nil, false
-		}
-		schema.Elem = pl.elem.schema
-	case connect.MapType:
-		if pl.key, ok = r.part(members, "keys", "Map schema did not specify the key type"); !ok {
-			return nil, false
-		}
-		if pl.elem, ok = r.part(members, "values", "Map schema did not specify the value type"); !ok {
-			return nil, false
-		}
-		schema.Key, schema.Elem = pl.key.schema, pl.elem.schema
-	case connect.StructType:
-		if !r.fields(pl, members) {
-			return nil, false
-		}
+	}
+	if !r.parts(pl, members) {
+		return nil, false
 	}
 	if !r.attributes(schema, members) {
 		return nil, false
@@ -122,6 +106,28 @@ func (r *schemaReader) read(p int) (*plan, bool) {
 		return nil, false
 	}
 	return pl, r.defaults(pl, members)
+}
+
+// parts reads the schemas of what the type consists of.
+func (r *schemaReader) parts(pl *plan, members map[string]int) (ok bool) {
+	schema := pl.schema
+	if schema.Type == connect.StructType {
+		return r.fields(pl, members)
+	}
+	elem, missing := "items", "Array schema did not specify the element type"
+	if schema.Type == connect.MapType {
+		if pl.key, ok = r.part(members, "keys", "Map schema did not specify the key type"); !ok {
+			return false
+		}
+		schema.Key = pl.key.schema
+		elem, missing = "values", "Map schema did not specify the value type"
+	} else if schema.Type != connect.ArrayType {
+		return true
+	}
+	if pl.elem, ok = r.part(members, elem, missing); ok {
+		schema.Elem = pl.elem.schema
+	}
+	return ok
 }
 
 // part reads the schema that a member holds.
@@ -247,7 +253,7 @@ func (pl *plan) compile() error {
 		}
 		pl.scale = scale
 	}
-	if want := pl.op.base(); want != 0 && want != schema.Type {
+	if want := base(pl.op); want != 0 && want != schema.Type {
 		return &connect.DataError{Msg: "Schema of type " + schema.Type.String() + " cannot have the name " + schema.Name}
 	}
 	return nil

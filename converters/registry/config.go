@@ -44,18 +44,18 @@ const (
 func ConfigKeys() []connect.ConfigKey {
 	keys := []connect.ConfigKey{
 		{Name: keyURL, Type: connect.TypeList, Required: true, Importance: connect.High, Check: checkURLs, Doc: "Comma-separated list of URLs for Schema Registry instances, tried in order."},
-		{Name: keyBasic, Type: connect.TypeString, Default: connect.Text(sourceURL), Importance: connect.Medium, Check: oneOf(sourceURL, sourceUser), Doc: "Where the user and password for basic authentication come from: URL (inside " + keyURL + ") or USER_INFO (" + keyUser + ")."},
-		{Name: keyUser, Type: connect.TypePassword, Default: connect.Text(""), Importance: connect.Medium, Doc: "User and password as user:password, for USER_INFO."},
-		{Name: keyUserOld, Type: connect.TypePassword, Default: connect.Text(""), Importance: connect.Medium, Doc: "Older name of " + keyUser + "."},
-		{Name: keyBearer, Type: connect.TypeString, Default: connect.Text(""), Importance: connect.Medium, Check: oneOf("", sourceStatic), Doc: "Where the bearer token comes from: STATIC_TOKEN (" + keyToken + ")."},
-		{Name: keyToken, Type: connect.TypePassword, Default: connect.Text(""), Importance: connect.Medium, Doc: "The bearer token, for STATIC_TOKEN."},
-		{Name: keyConnect, Type: connect.TypeInt, Default: connect.Text("60000"), Importance: connect.Low, Check: atLeast(1), Doc: "Longest wait for a connection, in milliseconds."},
-		{Name: keyRead, Type: connect.TypeInt, Default: connect.Text("60000"), Importance: connect.Low, Check: atLeast(1), Doc: "Longest wait for an answer, in milliseconds."},
-		{Name: keyRetries, Type: connect.TypeInt, Default: connect.Text("3"), Importance: connect.Low, Check: atLeast(0), Doc: "How often all URLs are tried again before the record is reported as one to retry."},
-		{Name: keyWait, Type: connect.TypeInt, Default: connect.Text("1000"), Importance: connect.Low, Check: atLeast(0), Doc: "Wait before the first retry, in milliseconds; it doubles with each."},
-		{Name: keyMaxWait, Type: connect.TypeInt, Default: connect.Text("20000"), Importance: connect.Low, Check: atLeast(0), Doc: "Longest wait between retries, in milliseconds."},
-		{Name: keyProxyHost, Type: connect.TypeString, Default: connect.Text(""), Importance: connect.Low, Doc: "HTTP proxy in front of the registry."},
-		{Name: keyProxyPort, Type: connect.TypeInt, Default: connect.Text("-1"), Importance: connect.Low, Doc: "Port of the HTTP proxy."},
+		{Name: keyBasic, Type: connect.TypeString, Default: new(sourceURL), Importance: connect.Medium, Check: oneOf(sourceURL, sourceUser), Doc: "Where the user and password for basic authentication come from: URL (inside " + keyURL + ") or USER_INFO (" + keyUser + ")."},
+		{Name: keyUser, Type: connect.TypePassword, Default: new(""), Importance: connect.Medium, Doc: "User and password as user:password, for USER_INFO."},
+		{Name: keyUserOld, Type: connect.TypePassword, Default: new(""), Importance: connect.Medium, Doc: "Older name of " + keyUser + "."},
+		{Name: keyBearer, Type: connect.TypeString, Default: new(""), Importance: connect.Medium, Check: oneOf("", sourceStatic), Doc: "Where the bearer token comes from: STATIC_TOKEN (" + keyToken + ")."},
+		{Name: keyToken, Type: connect.TypePassword, Default: new(""), Importance: connect.Medium, Doc: "The bearer token, for STATIC_TOKEN."},
+		{Name: keyConnect, Type: connect.TypeInt, Default: new("60000"), Importance: connect.Low, Check: atLeast(1), Doc: "Longest wait for a connection, in milliseconds."},
+		{Name: keyRead, Type: connect.TypeInt, Default: new("60000"), Importance: connect.Low, Check: atLeast(1), Doc: "Longest wait for an answer, in milliseconds."},
+		{Name: keyRetries, Type: connect.TypeInt, Default: new("3"), Importance: connect.Low, Check: atLeast(0), Doc: "How often all URLs are tried again before the record is reported as one to retry."},
+		{Name: keyWait, Type: connect.TypeInt, Default: new("1000"), Importance: connect.Low, Check: atLeast(0), Doc: "Wait before the first retry, in milliseconds; it doubles with each."},
+		{Name: keyMaxWait, Type: connect.TypeInt, Default: new("20000"), Importance: connect.Low, Check: atLeast(0), Doc: "Longest wait between retries, in milliseconds."},
+		{Name: keyProxyHost, Type: connect.TypeString, Default: new(""), Importance: connect.Low, Doc: "HTTP proxy in front of the registry."},
+		{Name: keyProxyPort, Type: connect.TypeInt, Default: new("-1"), Importance: connect.Low, Doc: "Port of the HTTP proxy."},
 	}
 	return append(keys, tlsKeys()...)
 }

@@ -44,13 +44,13 @@ func serve(t *testing.T, handler http.HandlerFunc) *script {
 
 // schema answers with a schema as the registry does.
 func schema(w http.ResponseWriter, members string) {
-	fmt.Fprintf(w, `{"schema":"\"int\""%s}`, members)
+	_, _ = fmt.Fprintf(w, `{"schema":"\"int\""%s}`, members)
 }
 
 func refuse(code int, message string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(code)
-		fmt.Fprintf(w, `{"error_code":%d01,"message":%q}`, code, message)
+		_, _ = fmt.Fprintf(w, `{"error_code":%d01,"message":%q}`, code, message)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestErrors(t *testing.T) {
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://other.invalid/", http.StatusFound)
 		}, nil, false, 1, "answers 302"},
-		{"a web page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, nil, false, 1, "does not answer in JSON"},
+		{"a web page", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "<html>") }, nil, false, 1, "does not answer in JSON"},
 		{"an endless reply", func(w http.ResponseWriter, _ *http.Request) {
 			for range 1100 {
 				if _, err := w.Write([]byte(strings.Repeat(" ", 16<<10))); err != nil {
@@ -354,7 +354,7 @@ func TestReferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
+		defer resp.Body.Close() //nolint:errcheck // it was read
 		var reply struct{ ID int }
 		if err := json.NewDecoder(resp.Body).Decode(&reply); err != nil || reply.ID == 0 {
 			t.Fatalf("register %s: %v, %+v", subject, err, resp)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -94,9 +95,7 @@ func (s *session) attempt(req *http.Request, base *url.URL) ([]byte, error) {
 	r.URL.Scheme, r.URL.Host, r.Host = base.Scheme, base.Host, ""
 	r.URL.RawPath = base.EscapedPath() + req.URL.EscapedPath()
 	r.URL.Path = base.Path + req.URL.Path
-	for name, values := range s.client.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, s.client.header)
 	r.Header.Set("Accept", "application/vnd.schemaregistry.v1+json, application/json")
 	if base.User != nil {
 		password, _ := base.User.Password()

@@ -41,7 +41,7 @@ func (*Converter) Version() string { return connect.APIVersion }
 // ConfigDef declares converter.encoding.
 func (*Converter) ConfigDef() *connect.ConfigDef {
 	return &connect.ConfigDef{Keys: []connect.ConfigKey{{
-		Name: "converter.encoding", Type: connect.TypeString, Default: connect.Text("UTF-8"), Importance: connect.High,
+		Name: "converter.encoding", Type: connect.TypeString, Default: new("UTF-8"), Importance: connect.High,
 		Doc:   "The name of the character set to use for encoding/decoding strings: UTF-8, US-ASCII, ISO-8859-1, UTF-16BE or UTF-16LE.",
 		Check: func(v string) error { _, err := encoding(v); return err },
 	}}}
