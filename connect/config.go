@@ -40,6 +40,7 @@ type ConfigKey struct {
 	Width      string // NONE, SHORT, MEDIUM, LONG; "" counts as NONE
 	Display    string // "" counts as Name
 	Dependents []string
+	NotNull    bool // a null is an error, and so is what could not be parsed, once more: Java's range checks
 
 	// Check looks at a value that has the right type, as text; its error is printed
 	// after Java's "Invalid value V for configuration K: ". May be nil.

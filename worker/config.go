@@ -1,8 +1,18 @@
 package worker
 
 import (
-	"io"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/internal/kafka"
 )
 
 // Config is a worker's configuration, checked. Props holds every property as given,
@@ -11,12 +21,12 @@ type Config struct {
 	Props map[string]string
 
 	BootstrapServers string
-	GroupID          string // group.id: the name of the Connect cluster
+	GroupID          string // group.id: the name of the Connect cluster; "" when standalone
+	ClientID         string
 
-	KeyConverter, ValueConverter, HeaderConverter string // class names
+	KeyConverter, ValueConverter string // class names
 
-	Listeners     []string // URLs as configured; port 0 picks one
-	AdvertisedURL string   // from rest.advertised.*, "" when they are not set
+	Listeners []string // URLs as configured; port 0 picks one
 
 	ConfigTopic, OffsetTopic, StatusTopic Topic
 
@@ -33,9 +43,12 @@ type Config struct {
 	TaskGrace                   time.Duration // task.shutdown.graceful.timeout.ms
 	FlushInterval, FlushTimeout time.Duration // offset.flush.*.ms
 	TopicTracking, TopicReset   bool
-	OverridePolicy              string // All, None, Principal, Allowlist
+	OverridePolicy              string   // All, None, Principal, Allowlist
+	OverrideAllowlist           []string // for Allowlist
 	MetadataMaxAge              time.Duration
 	MemoryBytes                 int64 // firn.memory.bytes: shared by the running tasks
+
+	advertisedHost, advertisedPort string
 }
 
 // Topic is an internal topic.
@@ -46,17 +59,171 @@ type Topic struct {
 	Configs           map[string]string // the other PREFIX.storage.* keys
 }
 
-// ParseProperties reads a Java .properties file.
-func ParseProperties(r io.Reader) (map[string]string, error) { return nil, nil }
-
 // NewConfig checks the properties of a distributed worker. The error names everything
 // that is wrong, in Java's words, one line each; warnings name unknown keys and the like.
 func NewConfig(props map[string]string) (cfg *Config, warnings []string, err error) {
-	return nil, nil, nil
+	return newConfig(props, distributedKeys)
 }
 
 // NewStandaloneConfig checks the properties of a standalone worker, which needs no group
 // and no topics of its own.
 func NewStandaloneConfig(props map[string]string) (cfg *Config, warnings []string, err error) {
-	return nil, nil, nil
+	return newConfig(props, standaloneKeys)
+}
+
+func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []string, error) {
+	def := &connect.ConfigDef{Keys: slices.Concat(commonKeys, mode)}
+	v, err := def.Parse(props)
+	c := &Config{
+		Props:            maps.Clone(props),
+		BootstrapServers: v[keyBootstrap],
+		GroupID:          v[keyGroupID],
+		ClientID:         v["client.id"],
+
+		KeyConverter:   v["key.converter"],
+		ValueConverter: v["value.converter"],
+		Listeners:      v.List(keyListeners),
+
+		ConfigTopic: storage("config", v, props, 1),
+		OffsetTopic: storage("offset", v, props, int32(v.Int("offset.storage.partitions"))),
+		StatusTopic: storage("status", v, props, int32(v.Int("status.storage.partitions"))),
+
+		SessionTimeout:             v.Millis("session.timeout.ms"),
+		RebalanceTimeout:           v.Millis("rebalance.timeout.ms"),
+		HeartbeatInterval:          v.Millis("heartbeat.interval.ms"),
+		SyncTimeout:                v.Millis("worker.sync.timeout.ms"),
+		ScheduledRebalanceMaxDelay: v.Millis("scheduled.rebalance.max.delay.ms"),
+		Protocol:                   strings.ToLower(v["connect.protocol"]),
+
+		KeyAlgorithm:           v[keyGeneration],
+		SignatureAlgorithm:     v[keySignature],
+		VerificationAlgorithms: v.List(keyVerification),
+		KeySizeBits:            int(v.Int("inter.worker.key.size")),
+		KeyTTL:                 v.Millis("inter.worker.key.ttl.ms"),
+
+		TaskGrace:         v.Millis("task.shutdown.graceful.timeout.ms"),
+		FlushInterval:     v.Millis("offset.flush.interval.ms"),
+		FlushTimeout:      v.Millis("offset.flush.timeout.ms"),
+		TopicTracking:     v.Bool("topic.tracking.enable"),
+		TopicReset:        v.Bool("topic.tracking.allow.reset"),
+		OverridePolicy:    v[keyOverrides],
+		OverrideAllowlist: v.List(keyAllowlist),
+		MetadataMaxAge:    v.Millis("metadata.max.age.ms"),
+		MemoryBytes:       v.Int(keyMemoryBytes),
+
+		advertisedHost: v["rest.advertised.host.name"],
+		advertisedPort: v["rest.advertised.port"],
+	}
+	err = errors.Join(err, c.cross())
+	client, kerr := kafka.NewConfig(c.foreign(def), nil)
+	if err = errors.Join(err, kerr); err != nil {
+		return nil, nil, err
+	}
+	return c, c.warnings(def, client.Unknown()), nil
+}
+
+// cross checks keys against each other.
+func (c *Config) cross() error {
+	if c.SignatureAlgorithm != "" && !slices.Contains(c.VerificationAlgorithms, c.SignatureAlgorithm) {
+		return connect.ConfigError{
+			Key:     keySignature,
+			Message: fmt.Sprintf("Invalid value %s for configuration %s: Signature algorithm must be present in %s list", c.SignatureAlgorithm, keySignature, keyVerification),
+		}
+	}
+	return nil
+}
+
+// foreign returns the properties of the worker's own clients that def does not look at.
+func (c *Config) foreign(def *connect.ConfigDef) map[string]string {
+	props := c.topLevel()
+	for _, k := range def.Keys {
+		if k.Name != keyBootstrap {
+			delete(props, k.Name)
+		}
+	}
+	if props[keyBootstrap] == "" { // its absence is reported already
+		props[keyBootstrap] = "localhost:9092"
+	}
+	return props
+}
+
+// storage reads the properties of an internal topic: what the definition does not name
+// becomes configuration of the topic when it is created.
+func storage(name string, v connect.Values, props map[string]string, partitions int32) Topic {
+	prefix := name + ".storage."
+	t := Topic{
+		Name: v[prefix+"topic"], Partitions: partitions,
+		ReplicationFactor: int16(v.Int(prefix + "replication.factor")), Configs: map[string]string{},
+	}
+	for k, value := range props {
+		rest, ok := strings.CutPrefix(k, prefix)
+		if ok && !slices.Contains([]string{"topic", "partitions", "replication.factor", "cleanup.policy", "file.filename"}, rest) {
+			t.Configs[rest] = value
+		}
+	}
+	return t
+}
+
+// warnings names what is given and has no effect, or not the one it seems to have.
+func (c *Config) warnings(def *connect.ConfigDef, unknownToClient []string) (lines []string) {
+	for _, key := range slices.Sorted(slices.Values(unknownToClient)) {
+		declared := slices.ContainsFunc(def.Keys, func(k connect.ConfigKey) bool { return k.Name == key })
+		foreign := slices.ContainsFunc(otherPrefixes, func(p string) bool { return strings.HasPrefix(key, p) })
+		if !declared && !foreign {
+			lines = append(lines, fmt.Sprintf("The configuration '%s' was supplied but isn't a known config.", key))
+		}
+	}
+	if c.Props["security.protocol"] != "" && c.Props["consumer.security.protocol"] == "" {
+		lines = append(lines, "security.protocol is for the worker's own clients: sink tasks read without it unless the security settings are repeated with the prefix consumer. (and producer. for dead-letter topics)")
+	}
+	return lines
+}
+
+// Advertise is the URL under which other workers reach this one, given the address that
+// the REST server is bound to: rest.advertised.*, else the listener's host, else an
+// address of this machine.
+func (c *Config) Advertise(bound net.Addr) string {
+	host, port, _ := net.SplitHostPort(bound.String()) //nolint:errcheck // an address without a port is left out below
+	if len(c.Listeners) > 0 {
+		if u, err := url.Parse(c.Listeners[0]); err == nil && u.Hostname() != "" {
+			host = u.Hostname()
+		}
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = localAddress()
+	}
+	if c.advertisedHost != "" {
+		host = c.advertisedHost
+	}
+	if c.advertisedPort != "" {
+		port = c.advertisedPort
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+// localAddress is an address of this machine that others may reach, the loopback's if
+// there is none.
+func localAddress() string {
+	addrs, _ := net.InterfaceAddrs() //nolint:errcheck // the loopback serves as well
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return "127.0.0.1"
+}
+
+// workerID is the host:port of an advertised URL.
+func workerID(advertised string) (string, error) {
+	u, err := url.Parse(advertised)
+	if err != nil {
+		return "", fmt.Errorf("parse advertised URL: %w", err)
+	}
+	if u.Hostname() == "" || u.Port() == "" {
+		return "", fmt.Errorf("advertised URL %q has no host:port", advertised)
+	}
+	if p, err := strconv.Atoi(u.Port()); err != nil || p < 1 || p > 65535 {
+		return "", fmt.Errorf("advertised URL %q has no usable port", advertised)
+	}
+	return u.Host, nil
 }

@@ -1,0 +1,259 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/firn-io/firn/worker/group"
+	"github.com/firn-io/firn/worker/topics"
+)
+
+// flushTimeout bounds how long a rebalance waits for statuses to be written.
+const flushTimeout = 5 * time.Second
+
+func (h *Herder) onEvent(e group.Event) {
+	if h.ending {
+		return
+	}
+	switch e := e.(type) {
+	case group.Joining:
+		h.log.Info("Rebalance started", "reason", e.Reason)
+		h.joining, h.joinEvent = true, &e
+		if !e.Stop.Empty() {
+			h.synced = false
+			h.stopWork(e.Stop)
+		}
+		h.maybeJoin()
+	case group.Assigned:
+		h.onAssigned(&e)
+	case group.Lost:
+		h.log.Warn("Group membership lost", "error", e.Err)
+		h.assigned, h.synced, h.joining, h.joinEvent = nil, false, true, nil
+		h.stopWork(e.Stop)
+	}
+}
+
+// maybeJoin answers the rebalance under way once everything that was taken away has
+// stopped, and its UNASSIGNED is written, so that it cannot come after the next owner's
+// RUNNING.
+func (h *Herder) maybeJoin() {
+	if h.joinEvent == nil || len(h.revoked) > 0 || h.flushing {
+		return
+	}
+	if !h.unflushed {
+		h.joinEvent.Join()
+		h.joinEvent = nil
+		return
+	}
+	h.unflushed, h.flushing = false, true
+	h.background(func(ctx context.Context) {
+		fctx, cancel := context.WithTimeout(ctx, flushTimeout)
+		defer cancel()
+		err := h.statuses.Flush(fctx)
+		h.post(func() {
+			if err != nil {
+				h.log.Warn("Statuses not flushed before a rebalance", "error", err)
+			}
+			h.flushing = false
+			h.maybeJoin()
+		})
+	})
+}
+
+func (h *Herder) onAssigned(a *group.Assigned) {
+	h.log.Info("Assigned", "generation", a.Generation, "leader", a.LeaderURL, "connectors", a.Work.Connectors, "tasks", len(a.Work.Tasks),
+		"revoked", len(a.Revoked.Connectors)+len(a.Revoked.Tasks), "delay", a.Delay)
+	h.joining, h.joinEvent = false, nil
+	h.assigned, h.synced = a, false
+	h.generation.Store(a.Generation)
+	h.stopWork(a.Revoked)
+	if a.Error == group.NoError && h.configs.Snapshot().Offset() >= a.ConfigOffset {
+		h.takeUp(a)
+		return
+	}
+	h.background(func(ctx context.Context) {
+		rctx, cancel := context.WithTimeout(ctx, h.cfg.SyncTimeout)
+		defer cancel()
+		err := h.configs.ReadToEnd(rctx)
+		h.post(func() {
+			switch {
+			case h.assigned != a || h.ending:
+			case err != nil:
+				h.leave(err)
+			case a.Error != group.NoError:
+				h.rejoin("the leader could not read the config topic far enough")
+			default:
+				h.takeUp(a)
+			}
+		})
+	})
+}
+
+// takeUp starts the work of an assignment, if the config topic is exactly where the
+// leader saw it. Changes up to there are covered by the assignment.
+func (h *Herder) takeUp(a *group.Assigned) {
+	changes := h.configs.Take()
+	state := h.configs.Snapshot()
+	for _, c := range state.Connectors() {
+		h.known[c] = true
+	}
+	h.apply(changes)
+	if at := state.Offset(); at != a.ConfigOffset {
+		h.log.Info("The config topic has moved on since the leader looked", "offset", at, "assigned", a.ConfigOffset)
+		h.rejoin("the config topic has moved on")
+		return
+	}
+	h.synced = true
+	h.ready.Store(true)
+	if a.IsLeader() {
+		h.forgetStatuses(state)
+		h.checkSessionKey()
+	}
+	h.reconcile()
+	h.runQueue()
+}
+
+func (h *Herder) rejoin(reason string) {
+	h.joining = true
+	h.member.Rejoin(reason)
+}
+
+// forgetStatuses writes tombstones for what is no longer configured. The leader does it.
+func (h *Herder) forgetStatuses(state clusterState) {
+	gone := topics.Status{State: topics.StateDestroyed, Worker: h.id, Generation: h.generation.Load()}
+	for _, c := range h.statuses.Connectors() {
+		ids := state.Tasks(c)
+		for n := range h.statuses.Tasks(c) {
+			if id := (group.TaskID{Connector: c, Task: n}); !slices.Contains(ids, id) {
+				h.statuses.PutTask(id, gone)
+			}
+		}
+		if !state.Contains(c) {
+			h.statuses.PutConnector(c, gone)
+		}
+	}
+}
+
+// onChanges takes in what happened in the config topic.
+func (h *Herder) onChanges(c topics.Changes) {
+	if h.ending {
+		return
+	}
+	reason := ""
+	for _, name := range c.Updated {
+		if !h.known[name] {
+			h.known[name] = true
+			reason = "connector " + name + " was created"
+		}
+	}
+	for _, name := range c.Removed {
+		if h.known[name] && !h.configs.Snapshot().Contains(name) {
+			delete(h.known, name)
+			reason = "connector " + name + " was deleted"
+		}
+	}
+	if len(c.Committed) > 0 {
+		reason = "tasks of connector " + c.Committed[0] + " were configured"
+	}
+	h.apply(c)
+	h.reconcile()
+	if reason != "" {
+		h.rejoin(reason)
+	}
+}
+
+// apply does what a change asks of what runs here and that comparing cannot tell:
+// restarts. A config that is written again restarts a connector that has failed.
+func (h *Herder) apply(c topics.Changes) {
+	for _, name := range c.Updated {
+		if run := h.connectors[name]; run != nil && run.failed.Load() {
+			h.stop(&run.unit, connectorGrace)
+		}
+	}
+	for _, r := range c.Restarts {
+		h.restartLocally(r)
+	}
+}
+
+// restartLocally carries out this worker's part of a restart (KIP-745), planned on the
+// statuses as they are known here.
+func (h *Herder) restartLocally(r topics.RestartRequest) {
+	if run := h.connectors[r.Connector]; run != nil {
+		if s, _ := h.statuses.Connector(r.Connector); !r.OnlyFailed || s.State == topics.StateFailed {
+			run.restarting = true
+			h.stop(&run.unit, connectorGrace)
+		}
+	}
+	if !r.IncludeTasks {
+		return
+	}
+	for id, run := range h.tasks {
+		if s, _ := h.statuses.Task(id); id.Connector == r.Connector && (!r.OnlyFailed || s.State == topics.StateFailed) {
+			run.restarting = true
+			h.stop(&run.unit, h.cfg.TaskGrace)
+		}
+	}
+}
+
+// checkSessionKey makes a new key for requests between workers when there is none, when
+// it has expired, or when it is not of the kind that this worker is configured for.
+func (h *Herder) checkSessionKey() {
+	if h.ending || h.assigned == nil || !h.assigned.IsLeader() || h.assigned.Version < 2 {
+		return
+	}
+	length, err := group.KeyBytes(h.cfg.KeyAlgorithm, h.cfg.KeySizeBits)
+	if err != nil {
+		h.log.Error("No session key can be made", "error", err)
+		return
+	}
+	key := h.configs.Snapshot().SessionKey()
+	if key != nil && key.Algorithm == h.cfg.KeyAlgorithm && len(key.Key) == length {
+		if h.cfg.KeyTTL == 0 {
+			return
+		}
+		if left := time.Until(key.Created.Add(h.cfg.KeyTTL)); left > 0 {
+			h.checkKeyAfter(left)
+			return
+		}
+	}
+	h.background(h.rotateKey)
+}
+
+func (h *Herder) rotateKey(ctx context.Context) {
+	fresh, err := group.NewKey(h.cfg.KeyAlgorithm, h.cfg.KeySizeBits)
+	if err == nil {
+		err = h.configs.PutSessionKey(ctx, topics.SessionKey{Key: fresh, Algorithm: h.cfg.KeyAlgorithm, Created: time.Now()})
+	}
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	h.post(func() {
+		if err == nil {
+			h.checkSessionKey() // sets the timer
+			return
+		}
+		h.log.Error("Session key not written; trying again", "error", err)
+		h.checkKeyAfter(keyRetry)
+	})
+}
+
+// keyRetry is the pause after a session key could not be written.
+const keyRetry = 10 * time.Second
+
+// checkKeyAfter comes back to the session key later; one timer runs at most.
+func (h *Herder) checkKeyAfter(d time.Duration) {
+	if h.keyTimer {
+		return
+	}
+	h.keyTimer = true
+	h.background(func(ctx context.Context) {
+		if sleep(ctx, d) {
+			h.post(func() {
+				h.keyTimer = false
+				h.checkSessionKey()
+			})
+		}
+	})
+}

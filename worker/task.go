@@ -1,0 +1,216 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/internal/kafka"
+	"github.com/firn-io/firn/worker/faults"
+	"github.com/firn-io/firn/worker/group"
+	"github.com/firn-io/firn/worker/sink"
+	"github.com/firn-io/firn/worker/topics"
+)
+
+// A taskRun is a task that runs here.
+type taskRun struct {
+	unit
+	id      group.TaskID
+	config  map[string]string // of the task, as committed
+	applied map[string]string // of the connector, as it was when the task configs were committed
+	whole   map[string]string // of the connector, newest
+
+	version string
+
+	mu     sync.Mutex // guards what follows
+	paused bool
+	task   *sink.Task // nil until it is made
+}
+
+func (h *Herder) startTask(id group.TaskID, state clusterState, siblings int) {
+	run := &taskRun{id: id, config: state.TaskConfig(id), applied: state.AppliedConfig(id.Connector), whole: state.Config(id.Connector)}
+	run.label = "task " + id.String()
+	run.drop = func() {
+		if h.tasks[id] == run {
+			delete(h.tasks, id)
+		}
+		if run.restarting {
+			h.statuses.PutTask(id, h.status(topics.StateRestarting, "", ""))
+		}
+	}
+	h.tasks[id] = run
+	count, _ := state.TaskCount(id.Connector)
+	share := h.cfg.MemoryBytes / int64(max(1, siblings))
+	h.launch(&run.unit, func(ctx context.Context) { h.runTask(ctx, run, count, share) })
+}
+
+// setPaused pauses the task, also one that is not made yet.
+func (t *taskRun) setPaused(paused bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.paused = paused
+	if t.task != nil {
+		t.task.SetPaused(paused)
+	}
+}
+
+// runTask is the life of a task. Whatever fails before it runs shows as FAILED, with the
+// reason, and is not retried.
+func (h *Herder) runTask(ctx context.Context, run *taskRun, count int, memory int64) {
+	err := contained(func() error {
+		task, err := h.newTask(run, count, memory)
+		if err != nil {
+			h.reportTask(run, topics.StateFailed, err.Error())
+			return err
+		}
+		run.mu.Lock()
+		run.task = task
+		task.SetPaused(run.paused)
+		run.mu.Unlock()
+		return task.Run(ctx)
+	})
+	if err == nil {
+		return
+	}
+	run.failed.Store(true)
+	h.log.Error("Task failed", "task", run.id.String(), "error", err)
+	if strings.HasPrefix(err.Error(), "panic: ") {
+		h.reportTask(run, topics.StateFailed, err.Error())
+	}
+}
+
+func (h *Herder) reportTask(run *taskRun, s topics.State, trace string) {
+	if run.muted.Load() {
+		return
+	}
+	status := h.status(s, run.version, trace)
+	if s == topics.StateFailed || s == topics.StateUnassigned {
+		h.statuses.PutTaskSafe(run.id, status)
+		return
+	}
+	h.statuses.PutTask(run.id, status)
+}
+
+// newTask puts a task together from the connector's and its own config.
+func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, error) {
+	config := run.whole
+	most, err := tasksMax(config)
+	if err != nil {
+		return nil, err
+	}
+	if count > most && enforced(config) {
+		return nil, tooManyTasks(run.id.Connector, count, most)
+	}
+	_, newConnector, ok := h.plugins.connector(config[keyConnectorClass])
+	if !ok {
+		return nil, h.plugins.unknownConnector(config[keyConnectorClass])
+	}
+	connector := newConnector()
+	run.version = connector.Version()
+	c := sink.Config{
+		Connector: run.id.Connector, TaskID: run.id.Task,
+		Task: connector.NewTask(), TaskConfig: run.config,
+		Topics: topicsOf(run.config), TopicsRegex: strings.TrimSpace(run.config[keyTopicsRegex]),
+		ClientConfig:  h.cfg.topLevel(),
+		FlushInterval: h.cfg.FlushInterval, FlushTimeout: h.cfg.FlushTimeout, Grace: h.cfg.TaskGrace,
+		MemoryBytes: memory,
+		Logger:      h.log.With("connector", run.id.Connector, "task", run.id.Task),
+		OnState:     func(s sink.State, trace string) { h.reportTask(run, topics.State(s), trace) },
+	}
+	if h.cfg.TopicTracking {
+		c.OnTopic = func(topic string) {
+			h.statuses.PutTopic(topics.TopicStatus{Topic: topic, Connector: run.id.Connector, Task: run.id.Task, Discovered: time.Now()})
+		}
+	}
+	if c.Key, c.KeyClass, err = h.newConverter("key.converter", h.cfg.KeyConverter, config); err != nil {
+		return nil, err
+	}
+	if c.Value, c.ValueClass, err = h.newConverter("value.converter", h.cfg.ValueConverter, config); err != nil {
+		return nil, err
+	}
+	if c.Transforms, err = h.newTransforms(config); err != nil {
+		return nil, err
+	}
+	if err = h.taskClients(run.id, config, &c); err != nil {
+		return nil, err
+	}
+	return sink.New(c), nil
+}
+
+// taskClients makes the client configurations of a task: of its consumer, and of the
+// dead-letter topic's producer and admin if there is one.
+func (h *Herder) taskClients(id group.TaskID, config map[string]string, c *sink.Config) (err error) {
+	if c.Faults, err = faults.ParseConfig(config); err != nil {
+		return err
+	}
+	props := h.cfg.sinkConsumer(id.Connector, id.Task, config)
+	c.GroupID = props[keyGroupID]
+	if c.Consumer, err = h.client(overrideConsumer, config, props); err != nil || c.Faults.DLQTopic == "" {
+		return err
+	}
+	if c.Faults.Producer, err = h.client(overrideProducer, config, h.cfg.deadLetterProducer(id.Connector, id.Task, config)); err != nil {
+		return err
+	}
+	c.Faults.Admin, err = h.client(overrideAdmin, config, h.cfg.admin("connector-dlq-adminclient-", config))
+	return err
+}
+
+// client makes the configuration of a client whose properties the connector may override
+// under prefix, as far as the policy allows.
+func (h *Herder) client(prefix string, config, props map[string]string) (*kafka.Config, error) {
+	for _, key := range slices.Sorted(maps.Keys(stripped(config, prefix))) {
+		if !h.cfg.mayOverride(key) {
+			return nil, fmt.Errorf("Client Config Overrides not allowed: the '%s' policy does not allow '%s' to be overridden in the connector configuration", h.cfg.OverridePolicy, prefix+key) //nolint:revive,staticcheck // Java's wording
+		}
+	}
+	c, err := kafka.NewConfig(props, h.dial)
+	if err != nil {
+		return nil, fmt.Errorf("configure the client of %s*: %w", prefix, err)
+	}
+	return c, nil
+}
+
+// newConverter makes a converter for a task: the connector's, configured from the
+// connector's keys alone, or the worker's, configured from the worker's.
+func (h *Herder) newConverter(key, fallback string, config map[string]string) (connect.Converter, string, error) {
+	name, settings := fallback, stripped(h.cfg.Props, key+".")
+	if own, ok := config[key]; ok {
+		name, settings = own, stripped(config, key+".")
+	}
+	class, newConverter, ok := h.plugins.converter(name)
+	if !ok {
+		return nil, "", fmt.Errorf("Invalid value %s for configuration %s: Class %s could not be found.", name, key, name) //nolint:revive,staticcheck // Java's wording
+	}
+	converter := newConverter()
+	if err := converter.Configure(settings, key == "key.converter"); err != nil {
+		return nil, "", fmt.Errorf("configure %s %s: %w", key, class, err)
+	}
+	return converter, class, nil
+}
+
+// newTransforms makes the transformations of a task, in order.
+func (h *Herder) newTransforms(config map[string]string) ([]sink.Transform, error) {
+	var chain []sink.Transform
+	for _, alias := range (connect.Values{"": config[keyTransforms]}).List("") {
+		prefix := keyTransforms + "." + alias + "."
+		name := config[prefix+"type"]
+		class, newTransform, ok := h.plugins.transform(name)
+		if !ok {
+			return nil, fmt.Errorf("Invalid value %s for configuration %stype: Class %s could not be found.", name, prefix, name) //nolint:revive,staticcheck // Java's wording
+		}
+		if config[prefix+"predicate"] != "" {
+			return nil, fmt.Errorf("predicates are not in this build: leave out %spredicate", prefix)
+		}
+		t := newTransform()
+		if err := t.Configure(stripped(config, prefix)); err != nil {
+			return nil, fmt.Errorf("configure transformation %s: %w", alias, err)
+		}
+		chain = append(chain, sink.Transform{Alias: alias, Class: class, Transformation: t})
+	}
+	return chain, nil
+}
