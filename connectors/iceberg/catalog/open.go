@@ -1,0 +1,78 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/firn-io/firn/connectors/iceberg/storage"
+)
+
+// An opener makes a catalog of one kind; props are complete and checked for what
+// all kinds share.
+type opener func(ctx context.Context, name string, props map[string]string) (Catalog, error)
+
+// kinds is every catalog in this build, under the values of "type" and the class
+// names of "catalog-impl".
+var kinds = map[string]opener{
+	"rest":                                openREST,
+	"sql":                                 openSQL,
+	"jdbc":                                openSQL,
+	"org.apache.iceberg.rest.RESTCatalog": openREST,
+	"org.apache.iceberg.jdbc.JdbcCatalog": openSQL,
+}
+
+// fileIOs are the values of "io-impl" that this build stands in for. The location's
+// scheme decides what is used, so the key only needs to be understood.
+var fileIOs = map[string]bool{
+	"":                                       true,
+	"org.apache.iceberg.aws.s3.S3FileIO":     true,
+	"org.apache.iceberg.hadoop.HadoopFileIO": true, // local files and s3a
+	"org.apache.iceberg.io.ResolvingFileIO":  true,
+}
+
+// Open makes the catalog that props describe: Java's keys with the prefix
+// "iceberg.catalog." taken off. The name is the catalog's own (iceberg.catalog,
+// default "iceberg"); a SQL catalog stores it in every row.
+//
+// Errors name the key and the remedy, never a value that may be secret.
+func Open(ctx context.Context, name string, props map[string]string) (Catalog, error) {
+	open, err := kind(props)
+	if err != nil {
+		return nil, err
+	}
+	if impl := props["io-impl"]; !fileIOs[impl] {
+		return nil, fmt.Errorf("io-impl %q is not in this build; it reads and writes file:// and s3:// (org.apache.iceberg.aws.s3.S3FileIO)", impl)
+	}
+	storage.Register()
+	if warehouse := props["warehouse"]; strings.Contains(warehouse, "://") {
+		if _, err := storage.Open(ctx, props, warehouse); err != nil {
+			return nil, fmt.Errorf("warehouse: %w", err)
+		}
+	}
+	return open(ctx, name, maps.Clone(props))
+}
+
+// kind finds the opener that type or catalog-impl names.
+func kind(props map[string]string) (opener, error) {
+	typ, impl := strings.TrimSpace(props["type"]), strings.TrimSpace(props["catalog-impl"])
+	known := strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
+	switch {
+	case typ != "" && impl != "":
+		return nil, errors.New("type and catalog-impl are both set: keep one")
+	case impl != "":
+		if open, ok := kinds[impl]; ok && strings.Contains(impl, ".") {
+			return open, nil
+		}
+		return nil, fmt.Errorf("catalog-impl %q is not in this build; it has %s", impl, known)
+	case typ == "":
+		return nil, fmt.Errorf("type is not set, and hive, Java's default, is not in this build; it has %s", known)
+	}
+	if open, ok := kinds[strings.ToLower(typ)]; ok {
+		return open, nil
+	}
+	return nil, fmt.Errorf("type %q is not in this build; it has %s", typ, known)
+}
