@@ -15,7 +15,7 @@ FUZZTIME ?= 30s
 .PHONY: build test test-real chaos race lint fmt bench microbench fuzz check
 
 build:
-	CGO_ENABLED=0 go build -trimpath -o firn .
+	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o firn .
 
 test:
 	go test ./...
