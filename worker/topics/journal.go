@@ -94,18 +94,20 @@ func (j *journal) ensure(ctx context.Context) (err error) {
 }
 
 // while waits until the journal is ready and calls f, with a context that ends with the
-// journal too.
+// journal too; f failed for that reason if the error is errOver.
 func (j *journal) while(ctx context.Context, f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(j.life, func() { cancel(errOver) })()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(j.life, cancel)()
 	select {
 	case <-j.ready:
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
-	err := f(ctx)
-	if err != nil && errors.Is(context.Cause(ctx), errOver) {
+	err := ctx.Err()
+	if err == nil {
+		err = f(ctx)
+	}
+	if err != nil && j.life.Err() != nil {
 		return errOver
 	}
 	return err

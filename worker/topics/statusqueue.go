@@ -95,18 +95,22 @@ const lastLimit = 5 * time.Second
 
 // run sends until ctx ends, and then what is still queued.
 func (q *statusQueue) run(ctx context.Context, out *kafka.Producer) {
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastLimit, cancel) })()
 	for {
 		select {
 		case <-q.wake:
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLimit)
-			defer cancel()
-			q.send(last, out)
+		}
+		ended := ctx.Err() != nil
+		again := q.send(sending, out)
+		if ended && !again {
 			return
 		}
-		if q.send(ctx, out) {
+		if again {
 			select {
-			case <-ctx.Done():
+			case <-sending.Done():
 			case <-time.After(statusRetry):
 			}
 		}
