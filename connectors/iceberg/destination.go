@@ -34,6 +34,8 @@ type destination struct {
 	pause    time.Duration // grows with failures
 
 	floors map[connect.TopicPartition]int64 // f of the protocol: what rows of the open ranges are filtered with
+	batch  uint64                           // the task's batch for which floor was looked up
+	floor  int64                            // of that batch's partition
 	writer *datafile.Writer                 // nil until the first row after a seal
 	spec   iceberg.PartitionSpec            // of writer
 	schema *iceberg.Schema
@@ -60,8 +62,12 @@ func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.R
 	}
 	t.into = t.into[:0]
 	for _, ident := range t.idents {
-		d := t.destination(ident)
-		if _, ok := d.floors[tp]; !ok {
+		d := t.lastDest
+		if t.lastIdent != &ident[0] {
+			d = t.destination(ident)
+			t.lastIdent, t.lastDest = &ident[0], d
+		}
+		if d.batch != t.batch {
 			if ready, err := t.meet(ctx, d, tp, r); err != nil || !ready {
 				return err
 			}
@@ -69,7 +75,7 @@ func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.R
 		t.into = append(t.into, d)
 	}
 	for _, d := range t.into {
-		if f := d.floors[tp]; f != commit.None && r.Offset < f {
+		if r.Offset < d.floor {
 			continue // the table has it
 		}
 		if err := t.write(d, r); err != nil {
@@ -110,17 +116,22 @@ func (t *Task) destination(ident table.Identifier) *destination {
 // maxIdents bounds the addresses remembered.
 const maxIdents = 16 << 10
 
-// meet is step T2 for the first record of a range that routes to d: the floor is what the
-// table says now, and a load begun before the range was opened says nothing.
+// meet finds the floor for the records of a batch. It is step T2 for the first record of
+// a range that routes to d: the floor is what the table says now, and a load begun before
+// the range was opened says nothing.
 func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartition, r *connect.Record) (ready bool, err error) {
-	if d.table == nil || d.readAt < t.opened[tp] {
-		if err := t.load(d, r); err != nil {
-			return false, t.errant(ctx, r, err)
+	f, ok := d.floors[tp]
+	if !ok {
+		if d.table == nil || d.readAt < t.opened[tp] {
+			if err := t.load(d, r); err != nil {
+				return false, t.errant(ctx, r, err)
+			}
+			return false, &connect.RetryError{Err: fmt.Errorf("table %s is being loaded", d.target.Table)}
 		}
-		return false, &connect.RetryError{Err: fmt.Errorf("table %s is being loaded", d.target.Table)}
+		f = d.read.F(commit.NewSource(t.tc.Group().ID(), tp, t.chain.TopicID(tp)))
+		d.floors[tp] = f
 	}
-	source := commit.NewSource(t.tc.Group().ID(), tp, t.chain.TopicID(tp))
-	d.floors[tp] = d.read.F(source)
+	d.batch, d.floor = t.batch, f // None lies below every offset
 	return true, nil
 }
 

@@ -39,7 +39,10 @@ type Task struct {
 	byIdent   map[*string]*destination // by the address of the router's identifier
 	idents    []table.Identifier       // of the present record
 	into      []*destination           // likewise
-	clock     int                      // counts openings, to tell floors read before from those read after
+	lastIdent *string                  // of the record before, with its destination
+	lastDest  *destination
+	batch     uint64 // counts batches, so that floors are looked up once in each
+	clock     int    // counts openings, to tell floors read before from those read after
 	opened    map[connect.TopicPartition]int
 	errants   bool // records were reported since the last flush
 	throttled bool // open partitions are paused until files have been uploaded
@@ -161,6 +164,7 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	if b == nil {
 		return nil
 	}
+	t.batch++
 	pos, open := t.chain.Position(b.TopicPartition)
 	if !open {
 		return nil // closed since it was fetched: it is read again where the chain ends
@@ -171,7 +175,7 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 			continue // taken before the batch came again
 		}
 		if err := t.take(ctx, b.TopicPartition, r); err != nil {
-			t.chain.Advance(b.TopicPartition, r.Offset)
+			t.chain.Advance(b.TopicPartition, r.Offset) // what came before it is taken
 			return err
 		}
 	}

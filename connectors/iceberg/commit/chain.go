@@ -27,6 +27,7 @@ type Chain struct {
 
 type chainPart struct {
 	open       bool
+	silent     bool // assigned since the last answer: the coordinator waits to hear of it
 	first, pos int64
 	topicID    TopicID
 }
@@ -52,7 +53,7 @@ func NewChain(configHash uint64) *Chain {
 func (c *Chain) Assign(parts []connect.TopicPartition, generation int32) {
 	for _, tp := range parts {
 		if c.parts[tp] == nil {
-			c.parts[tp] = &chainPart{}
+			c.parts[tp] = &chainPart{silent: true}
 		}
 	}
 	c.epoch = min(c.epoch, generation)
@@ -132,7 +133,7 @@ func (c *Chain) Observe(cy *Cycle, now time.Time) Step {
 	}
 	for tp, p := range c.parts {
 		if l, ok := levels[tp]; ok && !p.open && l.Idle() && !c.pending(tp) {
-			*p = chainPart{open: true, first: l.End, pos: l.End, topicID: l.TopicID}
+			*p = chainPart{open: true, silent: p.silent, first: l.End, pos: l.End, topicID: l.TopicID}
 			step.Open[tp] = l.End
 		}
 	}
@@ -145,8 +146,28 @@ func (c *Chain) Observe(cy *Cycle, now time.Time) Step {
 	if cy.Commit != c.commit && cy.Commit != ([16]byte{}) && len(c.units) < maxUnits {
 		c.commit = cy.Commit
 		step.Flush, step.Commit = true, cy.Commit
+	} else if cy.Commit == c.commit && cy.Commit != ([16]byte{}) {
+		step.Announce = append(step.Announce, c.speakUp()...)
 	}
 	return step
+}
+
+// speakUp answers for partitions that came while answers were awaited, with a unit that
+// has nothing: else the coordinator would wait for them until its timeout.
+func (c *Chain) speakUp() []*Unit {
+	u := &Unit{ConfigHash: c.hash, Cycle: c.commit}
+	for tp, p := range c.parts {
+		if p.silent {
+			p.silent = false
+			u.Ranges = append(u.Ranges, Range{tp, None, None})
+		}
+	}
+	if len(u.Ranges) == 0 {
+		return nil
+	}
+	c.counter++
+	u.ID = UnitID{c.task, c.counter}
+	return []*Unit{u}
 }
 
 // confirm forgets the units that are in all their tables, from the oldest on.
@@ -219,7 +240,7 @@ func (c *Chain) pending(tp connect.TopicPartition) bool {
 func (c *Chain) Reset() {
 	c.units = nil
 	for _, p := range c.parts {
-		*p = chainPart{}
+		*p = chainPart{silent: p.silent}
 	}
 }
 
@@ -231,6 +252,7 @@ func (c *Chain) Seal(asked [16]byte) *Unit {
 	u := &Unit{ID: UnitID{c.task, c.counter}, ConfigHash: c.hash, Cycle: asked}
 	for _, tp := range slices.SortedFunc(maps.Keys(c.parts), connect.TopicPartition.Compare) {
 		p := c.parts[tp]
+		p.silent = p.silent && asked == [16]byte{}
 		if !p.open {
 			u.Ranges = append(u.Ranges, Range{tp, None, None})
 			continue

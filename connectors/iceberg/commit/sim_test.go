@@ -251,7 +251,11 @@ func (w *world) settle() {
 			return
 		}
 		if time.Since(start) > simLimit {
-			w.t.Fatalf("stuck: group offsets %v, log ends %v", w.group, w.logEnd)
+			w.t.Errorf("stuck: group offsets %v, log ends %v", w.group, w.logEnd)
+			for _, m := range w.members {
+				m.describe()
+			}
+			return
 		}
 	}
 }
@@ -687,5 +691,22 @@ func (m *member) announce(ctx context.Context) {
 			continue
 		}
 		return
+	}
+}
+
+// describe tells the state of a member of a world that is stuck.
+func (m *member) describe() {
+	for tp, p := range m.chain.parts {
+		m.w.t.Logf("task %d: %s %+v", m.slot, tp, *p)
+	}
+	for _, s := range m.chain.units {
+		m.w.t.Logf("task %d: unit %s sent %v %+v", m.slot, s.unit.ID, s.sent, s.unit.Ranges)
+	}
+	m.w.t.Logf("task %d: session %+v, epoch %d", m.slot, m.session, m.chain.epoch)
+	if m.coord != nil {
+		for _, l := range m.coord.ledger.snapshot() {
+			m.w.t.Logf("coordinator %d: %+v", m.slot, l)
+		}
+		m.w.t.Logf("coordinator %d: epoch %d units %d waiting %d jobs %+v gathering %v", m.slot, m.coord.session.Generation, len(m.coord.ledger.units), len(m.coord.ledger.waiting), m.coord.jobs, m.coord.gathering)
 	}
 }

@@ -1,0 +1,369 @@
+package iceberg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rcrowley/go-metrics"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connect/connecttest"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
+	"github.com/firn-io/firn/connectors/iceberg/commit"
+	"github.com/firn-io/firn/connectors/iceberg/icetest"
+	"github.com/firn-io/firn/internal/kafka"
+)
+
+// A stage is one task between a fake worker, an embedded broker and a catalog in memory.
+type stage struct {
+	t       *testing.T
+	catalog *icetest.Catalog
+	config  map[string]string
+	dial    kafka.Dialer
+	tc      *connecttest.TaskContext
+	task    connect.SinkTask
+	log     map[connect.TopicPartition][]connect.Record
+	next    map[connect.TopicPartition]int64
+}
+
+func inStage(t *testing.T, change func(config map[string]string), story func(s *stage)) {
+	t.Helper()
+	metrics.UseNilMetrics = true
+	synctest.Test(t, func(t *testing.T) {
+		var vn kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"), kfake.ListenFn(vn.Listen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		s := &stage{
+			t: t, catalog: icetest.New(icetest.NewFiles()), dial: vn.DialContext,
+			log: make(map[connect.TopicPartition][]connect.Record), next: make(map[connect.TopicPartition]int64),
+			config: map[string]string{
+				"iceberg.tables": "db.orders", "iceberg.catalog.type": "memory", "iceberg.tables.auto-create-enabled": "true",
+				"iceberg.tables.auto-create-props.write.parquet.compression-codec": "uncompressed",
+				"iceberg.control.commit.interval-ms":                               "1000",
+			},
+		}
+		if change != nil {
+			change(s.config)
+		}
+		s.tc = connecttest.NewTaskContext()
+		if testing.Verbose() {
+			s.tc.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+		}
+		s.tc.Client = map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0]}
+		s.produce(t.Context(), 40)
+		s.start()
+		defer s.stop()
+		story(s)
+	})
+}
+
+func (s *stage) parts() []connect.TopicPartition {
+	return []connect.TopicPartition{{Topic: "orders", Partition: 0}, {Topic: "orders", Partition: 1}}
+}
+
+// produce writes n records to each partition, to the broker for its offsets and to the
+// log that the fake worker reads.
+func (s *stage) produce(ctx context.Context, n int) {
+	cfg, err := kafka.NewConfig(s.tc.Client, s.dial)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p, err := kafka.NewProducer(cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer p.Close()
+	var msgs []kafka.Message
+	for _, tp := range s.parts() {
+		for range n {
+			o := int64(len(s.log[tp]))
+			s.log[tp] = append(s.log[tp], connect.Record{Topic: tp.Topic, Partition: tp.Partition, Offset: o, Value: connect.MapValue([]connect.Value{
+				connect.StringValue("p"), connect.IntValue(int64(tp.Partition)), connect.StringValue("o"), connect.IntValue(o), connect.StringValue("word"), connect.StringValue("w" + strconv.FormatInt(o, 10)),
+			})})
+			msgs = append(msgs, kafka.Message{Topic: tp.Topic, Partition: tp.Partition, Value: []byte("x")})
+		}
+	}
+	if err := p.SendAll(ctx, msgs); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) start() {
+	c := &Connector{Dial: s.dial, OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return s.catalog, nil }}
+	s.task = c.NewTask()
+	s.tc.Parts = s.parts()
+	s.tc.Members.SetSession(connect.Session{Member: "m1", Generation: 1, Subscribed: s.parts(), Owned: s.parts()})
+	if err := s.task.Start(s.t.Context(), s.tc, s.config); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.task.Open(s.t.Context(), s.parts()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) stop() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 10*time.Second)
+	defer cancel()
+	if err := s.task.Stop(ctx); err != nil {
+		s.t.Errorf("stop: %v", err)
+	}
+}
+
+// poll plays the worker for a while: batches of up to 7 records, the same again after a
+// RetryError, seeks and pauses obeyed.
+func (s *stage) poll(d time.Duration) error {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if err := s.task.Put(s.t.Context(), nil); err != nil {
+			return err
+		}
+		for tp, at := range s.tc.TakeSeeks() {
+			s.next[tp] = at
+		}
+		for _, tp := range s.tc.Parts {
+			from := s.next[tp]
+			to := min(from+7, int64(len(s.log[tp])))
+			if s.tc.IsPaused(tp) || from == to {
+				continue
+			}
+			err := s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, Records: s.log[tp][from:to], Next: to, Arena: new(connect.Arena)})
+			if _, again := errors.AsType[*connect.RetryError](err); again {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			s.next[tp] = to
+		}
+	}
+	return s.tc.Failure()
+}
+
+func (s *stage) mustPoll(d time.Duration) {
+	s.t.Helper()
+	if err := s.poll(d); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// exactlyOnce checks that the table has each record once, and that the group says so.
+func (s *stage) exactlyOnce(name string) {
+	s.t.Helper()
+	tbl, err := s.catalog.Peek(table.Identifier{"db", name})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	counts, err := icetest.CoordinateCounts(s.t.Context(), tbl, "", "p", "o")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for tp, log := range s.log {
+		for o := range int64(len(log)) {
+			if got := counts[icetest.Coordinate{Partition: tp.Partition, Offset: o}]; got != 1 {
+				s.t.Fatalf("%s@%d is in %s %d times", tp, o, name, got)
+			}
+		}
+		if got, want := s.tc.Members.Offsets()[tp], int64(len(log)); got != want {
+			s.t.Errorf("group offset of %s is %d, want %d", tp, got, want)
+		}
+	}
+}
+
+func TestTaskWritesATable(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(5 * time.Second)
+		s.exactlyOnce("orders")
+		s.produce(s.t.Context(), 10)
+		s.mustPoll(3 * time.Second)
+		s.exactlyOnce("orders")
+		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		floors, err := commit.ReadFloors(tbl, "main")
+		if err != nil || len(floors) != 2 {
+			s.t.Errorf("floors %v, %v; want those of two partitions", floors, err)
+		}
+	})
+}
+
+// After a clean stop a new task goes on where the last one ended, and adds nothing twice.
+func TestTaskRestarts(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(1500 * time.Millisecond)
+		s.stop()
+		s.exactlyOnce("orders")
+		s.start()
+		s.produce(s.t.Context(), 25)
+		s.mustPoll(4 * time.Second)
+		s.exactlyOnce("orders")
+	})
+}
+
+// Group offsets lost, rows in the table: D in the snapshot says where to go on.
+func TestTaskSurvivesLostGroupOffsets(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(3 * time.Second)
+		s.stop()
+		s.tc.Members.SetOffsets(nil)
+		s.start()
+		s.produce(s.t.Context(), 5)
+		s.mustPoll(3 * time.Second)
+		s.exactlyOnce("orders")
+	})
+}
+
+func TestTaskCatalogTrouble(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.catalog.Chaos(func(op icetest.Op, n int) icetest.Fault {
+			switch {
+			case op == icetest.Commit && n%2 == 1:
+				return icetest.Fault{After: errors.New("504 after it landed")}
+			case n%3 == 0:
+				return icetest.Fault{Before: errors.New("503")}
+			}
+			return icetest.Fault{DelayBefore: 300 * time.Millisecond}
+		})
+		for range 6 {
+			s.produce(s.t.Context(), 9)
+			s.mustPoll(4 * time.Second)
+		}
+		s.mustPoll(20 * time.Second)
+		s.exactlyOnce("orders")
+	})
+}
+
+// Partitions come and go while files are open.
+func TestTaskRebalance(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		for round, lost := range []bool{false, true, false, true} {
+			s.produce(s.t.Context(), 15)
+			s.mustPoll(700 * time.Millisecond)
+			gone := s.parts()[1:]
+			if err := s.task.Close(s.t.Context(), gone, lost); err != nil {
+				s.t.Fatal(err)
+			}
+			s.tc.Parts = s.parts()[:1]
+			s.tc.Members.SetSession(connect.Session{Member: "m1", Generation: int32(2*round + 2), Subscribed: s.parts(), Owned: s.parts()[:1]})
+			s.mustPoll(700 * time.Millisecond)
+			s.tc.Parts = s.parts()
+			s.tc.Members.SetSession(connect.Session{Member: "m1", Generation: int32(2*round + 3), Subscribed: s.parts(), Owned: s.parts()})
+			if _, err := s.task.Open(s.t.Context(), gone); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		s.mustPoll(10 * time.Second)
+		s.exactlyOnce("orders")
+	})
+}
+
+// The table is dropped and made anew while the task runs: what was in it is gone by
+// somebody's will, what comes after is there once.
+func TestTaskTableRecreated(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(3 * time.Second)
+		if _, err := s.catalog.Recreate(table.Identifier{"db", "orders"}); err != nil {
+			s.t.Fatal(err)
+		}
+		before := make(map[connect.TopicPartition]int)
+		for tp, log := range s.log {
+			before[tp] = len(log)
+		}
+		s.produce(s.t.Context(), 20)
+		s.mustPoll(20 * time.Second)
+		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		counts, err := icetest.CoordinateCounts(s.t.Context(), tbl, "", "p", "o")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for tp, log := range s.log {
+			for o := range log {
+				want := 0
+				if o >= before[tp] {
+					want = 1
+				}
+				if got := counts[icetest.Coordinate{Partition: tp.Partition, Offset: int64(o)}]; got != want {
+					s.t.Fatalf("%s@%d is there %d times, want %d", tp, o, got, want)
+				}
+			}
+		}
+	})
+}
+
+func TestTaskBadRecords(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		s.tc.Tolerate = true
+		tp := s.parts()[0]
+		s.produce(s.t.Context(), 3)
+		log := s.log[tp]
+		log[len(log)-2].Value = connect.StringValue("no fields")
+		log[len(log)-1].Value = connect.Value{}
+		s.mustPoll(3 * time.Second)
+		errants := s.tc.Errants()
+		if len(errants) != 1 || errants[0].Offset != int64(len(log)-2) {
+			s.t.Errorf("errants %v, want the one at %d", errants, len(log)-2)
+		}
+		if got := s.tc.Members.Offsets()[tp]; got != int64(len(log)) {
+			s.t.Errorf("group offset %d, want %d: skipped records count", got, len(log))
+		}
+	})
+}
+
+func TestTaskMissingTable(t *testing.T) {
+	inStage(t, func(config map[string]string) { config["iceberg.tables.auto-create-enabled"] = "false" }, func(s *stage) {
+		err := s.poll(3 * time.Second)
+		want := "table db.orders does not exist (create it, or set iceberg.tables.auto-create-enabled=true)"
+		if err == nil || err.Error() != want {
+			s.t.Errorf("error %v, want %s", err, want)
+		}
+	})
+}
+
+func TestValidate(t *testing.T) {
+	ok := map[string]string{"iceberg.tables": "db.t", "iceberg.catalog.type": "rest"}
+	tests := []struct {
+		change map[string]string
+		keys   []string
+	}{
+		{nil, nil},
+		{map[string]string{"iceberg.tables": ""}, []string{"iceberg.tables"}},
+		{map[string]string{"iceberg.catalog.type": ""}, nil}, // the key is there: the catalog says what is wrong
+		{map[string]string{"iceberg.control.commit.interval-ms": "x", "iceberg.control.commit.threads": "0"}, []string{"iceberg.control.commit.interval-ms", "iceberg.control.commit.threads"}},
+		{map[string]string{"iceberg.table.db.t.partition-by": "days(ts"}, []string{"iceberg.table.db.t.partition-by"}},
+	}
+	for i, tt := range tests {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			config := make(map[string]string)
+			for _, m := range []map[string]string{ok, tt.change} {
+				for k, v := range m {
+					config[k] = v
+				}
+			}
+			var got []string
+			for _, e := range New().Validate(t.Context(), config) {
+				got = append(got, e.Key)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, tt.keys) {
+				t.Errorf("errors for %v, want %v", got, tt.keys)
+			}
+		})
+	}
+}
