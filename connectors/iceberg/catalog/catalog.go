@@ -2,9 +2,10 @@
 // takes under iceberg.catalog.*, and creates the tables that do not exist yet.
 //
 // A Catalog is safe for use from several goroutines. Its tables read and write
-// through package storage, whatever the catalog's type. An error of CommitTable
-// says nothing certain unless it wraps table.ErrCommitFailed (a definite refusal):
-// the caller loads the table again and decides from what it finds there.
+// through package storage, whatever the catalog's type. A commit that the catalog
+// refuses wraps table.ErrCommitFailed; what any other error of CommitTable means is
+// unknown. After either the caller loads the table again and decides from what it
+// finds there: a proxy may have sent the request twice.
 //
 // It retries nothing and keeps no table in memory.
 package catalog
@@ -15,6 +16,8 @@ import (
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connectors/iceberg/storage"
 )
 
 // A Catalog is the part of iceberg-go's catalog.Catalog that the sink needs, and
@@ -32,4 +35,11 @@ type Catalog interface {
 
 	// Close releases connections. Tables loaded before must not be used afterwards.
 	Close() error
+}
+
+// own makes a table of iceberg-go's commit and reload through cat, and its file
+// system follow the context of each call. Only CatalogIO is shown to the table:
+// scans are planned here, never by a server.
+func own(cat Catalog, t *table.Table) *table.Table {
+	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), storage.Rebind(t.FS), struct{ table.CatalogIO }{cat})
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -384,6 +385,30 @@ func TestTableFileSystem(t *testing.T) {
 		if _, ok := files.(storage.Local); !ok || err != nil {
 			t.Errorf("%s: table's files are %T, %v, want storage.Local", name, files, err)
 		}
+	}
+}
+
+// A server that lends credentials: the file system that iceberg-go caches with them
+// must not die with the context of its first use.
+func TestRESTLentCredentials(t *testing.T) {
+	lend := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rec := httptest.NewRecorder()
+			next.ServeHTTP(rec, r)
+			body := strings.Replace(rec.Body.String(), `"config":{}`, `"config":{},"storage-credentials":[{"prefix":"file","config":{"s3.access-key-id":"lent"}}]`, 1)
+			w.WriteHeader(rec.Code)
+			fmt.Fprint(w, body)
+		})
+	}
+	cat, _ := openREST(t, nil, lend)
+	tbl := ensure(t, cat)
+	first, cancel := context.WithCancel(t.Context())
+	if _, err := tbl.FS(first); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := stage(t, tbl, 1).Commit(t.Context()); err != nil {
+		t.Errorf("commit after the first context ended: %v", err)
 	}
 }
 

@@ -64,6 +64,17 @@ func PartitionSpec(schema *iceberg.Schema, partitionBy []string) (*iceberg.Parti
 	return &spec, nil
 }
 
+// CheckPartitionBy looks at items before there is a schema: it finds all faults but
+// those of columns.
+func CheckPartitionBy(partitionBy []string) error {
+	for _, text := range partitionBy {
+		if _, err := parseItem(text); err != nil {
+			return fmt.Errorf("partition-by %q: %w", text, err)
+		}
+	}
+	return nil
+}
+
 // firstFieldID is where partition field ids start. (Source: Iceberg spec, "Partition Evolution".)
 const firstFieldID = 1000
 
@@ -144,15 +155,4 @@ func sameKind(a, b iceberg.Transform) bool {
 	_, aTime := a.(iceberg.TimeTransform)
 	_, bTime := b.(iceberg.TimeTransform)
 	return aTime && bTime || a.Equals(b)
-}
-
-// CheckPartitionBy checks the grammar of items without a schema: what a config can be
-// blamed for before the first record.
-func CheckPartitionBy(partitionBy []string) error {
-	for _, text := range partitionBy {
-		if _, err := parseItem(text); err != nil {
-			return err
-		}
-	}
-	return nil
 }

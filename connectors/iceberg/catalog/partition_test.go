@@ -86,6 +86,10 @@ func TestPartitionSpec(t *testing.T) {
 	}
 	for _, tt := range tests {
 		spec, err := PartitionSpec(schema, SplitPartitionBy(tt.in))
+		early := CheckPartitionBy(SplitPartitionBy(tt.in))
+		if want := tt.err == "positive" || tt.err == "two arguments" || tt.err == "parenthesis"; (early != nil) != want {
+			t.Errorf("%q: without a schema: %v, want an error: %v", tt.in, early, want)
+		}
 		switch {
 		case tt.err == "" && err != nil:
 			t.Errorf("%q: %v", tt.in, err)

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/catalog/rest"
+	"github.com/apache/iceberg-go/table"
 )
 
 // maxResponseBytes bounds what a REST catalog may answer: a table of 10,000
@@ -31,6 +33,24 @@ type restCatalog struct {
 }
 
 var _ Catalog = (*restCatalog)(nil)
+
+// LoadTable loads a table that commits through c.
+func (c *restCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	t, err := c.Catalog.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, err
+	}
+	return own(c, t), nil
+}
+
+// CreateTable makes a table that commits through c.
+func (c *restCatalog) CreateTable(ctx context.Context, ident table.Identifier, schema *iceberg.Schema, opts ...icebergcatalog.CreateTableOpt) (*table.Table, error) {
+	t, err := c.Catalog.CreateTable(ctx, ident, schema, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return own(c, t), nil
+}
 
 // Close releases the connections.
 func (c *restCatalog) Close() error {

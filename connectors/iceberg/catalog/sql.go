@@ -83,7 +83,7 @@ func (c *sqlCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*ta
 	if err != nil {
 		return nil, err
 	}
-	return c.own(t), nil
+	return own(c, t), nil
 }
 
 // CreateTable makes a table that commits through c.
@@ -92,11 +92,7 @@ func (c *sqlCatalog) CreateTable(ctx context.Context, ident table.Identifier, sc
 	if err != nil {
 		return nil, err
 	}
-	return c.own(t), nil
-}
-
-func (c *sqlCatalog) own(t *table.Table) *table.Table {
-	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), t.FS, c)
+	return own(c, t), nil
 }
 
 // CommitTable commits; a requirement that does not hold wraps table.ErrCommitFailed,
