@@ -56,7 +56,7 @@ func (l *loop) resolve(ctx context.Context) {
 			if len(starts) < len(ask) {
 				l.resolveAt = time.Now().Add(resolveAgain)
 			}
-			if errors.Is(err, errNoReset) {
+			if errors.Is(err, errNoReset) || errors.Is(err, errors.ErrUnsupported) {
 				return err
 			}
 			l.warn("look up where to start; trying again", err)
@@ -113,8 +113,10 @@ func (l *loop) lookUpStarts(ctx context.Context, q question) (map[connect.TopicP
 		at = kafka.Earliest
 	case "latest":
 		at = kafka.Latest
-	default:
+	case "none":
 		return nil, fmt.Errorf("%s: %w", rest[0], errNoReset)
+	default:
+		return nil, fmt.Errorf("%s: auto.offset.reset=%s: %w", rest[0], q.reset, errors.ErrUnsupported)
 	}
 	var ends map[connect.TopicPartition]int64
 	err := l.desk.do(ctx, func(a admin) (err error) {
@@ -190,7 +192,7 @@ func (l *loop) outOfRange(p *partition, e *kafka.OffsetOutOfRangeError) error {
 	case "latest":
 		next = e.End
 	default:
-		return fmt.Errorf("%w, and auto.offset.reset is none", e)
+		return fmt.Errorf("%w, and auto.offset.reset is %s", e, l.cfg.Consumer.AutoOffsetReset())
 	}
 	l.stats.Gone.Add(next - e.Position)
 	l.log.Error("records are gone: the log was cut (retention) before they were read; going on behind the gap",
