@@ -49,12 +49,12 @@ func configured(tasks map[string]int) (w Work) {
 // show prints a round as the recording does, with the revoked work sorted: Java lists what
 // was revoked because of a deletion in hash order.
 func show(r Round) string {
-	line := fmt.Sprintf("delay=%d", r.Delay.Milliseconds())
+	line := []string{fmt.Sprintf("delay=%d", r.Delay.Milliseconds())}
 	for _, m := range slices.Sorted(maps.Keys(r.Added)) {
 		a, v := r.Added[m], sorted(r.Revoked[m].Clone())
-		line += fmt.Sprintf(" | %s: +%s%s -%s%s", m, list(a.Connectors), list(a.Tasks), list(v.Connectors), list(v.Tasks))
+		line = append(line, fmt.Sprintf("%s: +%s%s -%s%s", m, list(a.Connectors), list(a.Tasks), list(v.Connectors), list(v.Tasks)))
 	}
-	return line
+	return strings.Join(line, " | ")
 }
 
 func list[T any](items []T) string {

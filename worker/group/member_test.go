@@ -141,7 +141,7 @@ func (w *worker) unplug() {
 	defer w.mu.Unlock()
 	w.down = true
 	for _, c := range w.conns {
-		c.Close()
+		_ = c.Close()
 	}
 	w.conns = nil
 }

@@ -4,30 +4,31 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/firn-io/firn/worker/group"
 )
 
-// describe prints what matters of a state: "a STARTED 2 tasks [0 1]; b …".
+// describe prints what matters of a state, as "a STARTED 2 a-0=x a-1=y applied=1; b …".
 func describe(s *ClusterState) string {
 	var out []string
 	for _, c := range s.Connectors() {
-		line := fmt.Sprintf("%s %s", c, s.TargetState(c))
+		line := []string{c, string(s.TargetState(c))}
 		if n, ok := s.TaskCount(c); ok {
-			line += fmt.Sprintf(" %d", n)
+			line = append(line, strconv.Itoa(n))
 		}
 		for _, id := range s.Tasks(c) {
-			line += " " + id.String() + "=" + s.TaskConfig(id)["v"]
+			line = append(line, id.String()+"="+s.TaskConfig(id)["v"])
 		}
 		if s.Inconsistent(c) {
-			line += " inconsistent"
+			line = append(line, "inconsistent")
 		}
 		if applied := s.AppliedConfig(c); applied != nil {
-			line += " applied=" + applied["v"]
+			line = append(line, "applied="+applied["v"])
 		}
-		out = append(out, line)
+		out = append(out, strings.Join(line, " "))
 	}
 	return strings.Join(out, "; ")
 }
@@ -177,8 +178,13 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 	before := m.snapshot()
 	want := describe(before)
 	for i, r := range [][2]string{
-		{"task-a-0", config("y")}, {"commit-a", `{"tasks":1}`}, {"connector-a", config("2")}, {"target-state-a", `{"state":"PAUSED"}`},
-		{"connector-b", config("1")}, {"commit-a", `{"tasks":3}`}, {"connector-a", "null"},
+		{"task-a-0", config("y")},
+		{"commit-a", `{"tasks":1}`},
+		{"connector-a", config("2")},
+		{"target-state-a", `{"state":"PAUSED"}`},
+		{"connector-b", config("1")},
+		{"commit-a", `{"tasks":3}`},
+		{"connector-a", "null"},
 	} {
 		m.apply(r[0], []byte(r[1]), int64(3+i))
 		m.snapshot()

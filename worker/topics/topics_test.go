@@ -150,7 +150,7 @@ func TestConfigTopicThroughARestart(t *testing.T) {
 
 		admin, err := kafka.NewAdmin(fx.cfg)
 		fx.ok("admin", err)
-		defer admin.Close()
+		defer func() { fx.ok("close", admin.Close()) }()
 		infos, err := admin.Topics(ctx, "connect-configs")
 		fx.ok("topics", err)
 		config, err := admin.TopicConfig(ctx, "connect-configs")
@@ -295,7 +295,7 @@ func TestUnfitTopics(t *testing.T) {
 			ctx := t.Context()
 			admin, err := kafka.NewAdmin(fx.cfg)
 			fx.ok("admin", err)
-			defer admin.Close()
+			defer func() { fx.ok("close", admin.Close()) }()
 			fx.ok("create", admin.CreateTopic(ctx, kafka.TopicSpec{Name: "it", Partitions: tt.partitions, ReplicationFactor: 1, Configs: map[string]string{"cleanup.policy": tt.policy}}))
 			tt.spec.Name = "it"
 			got := ""
