@@ -1,11 +1,32 @@
-// Package rest serves the Kafka Connect REST API over a [Herder].
+// Package rest serves the Kafka Connect REST API (Kafka 4.3) over a [Herder]: routes,
+// JSON bodies, errors, and the forwarding of requests to the worker that can handle them.
+//
+// It promises Java's paths, status codes, bodies and error texts wherever another program
+// could look at them; docs and tests name the differences. It keeps no state besides its
+// listeners: each request has its own goroutine, waits for the Herder for 90 seconds at
+// most, and holds at most one body of bounded size. It decides nothing about connectors,
+// never imports the worker, and does no authentication: listen on this machine or put a
+// proxy in front.
 package rest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	requestTimeout  = 90 * time.Second // Java's fixed wait for the herder
+	shutdownTimeout = 10 * time.Second // for requests under way; they get an answer as the herder ends
+	maxBodyBytes    = 8 << 20          // a config has to fit into a Kafka record
 )
 
 // Options is what a Server is made of.
@@ -14,20 +35,90 @@ type Options struct {
 	Listeners []net.Listener // from Listen, or any; Run closes them
 	Logger    *slog.Logger   // nil: slog.Default
 	Client    *http.Client   // for forwarding to other workers; nil: one of its own
+	Commit    string         // shown by GET /: which build this is; "" counts as unknown
 }
 
 // Listen binds the addresses of the worker config's listeners ("http://127.0.0.1:8083");
-// port 0 picks a free one, which the listener's Addr tells.
-func Listen(ctx context.Context, listeners []string) ([]net.Listener, error) { return nil, nil }
+// port 0 picks a free one, which the listener's Addr tells. Either all are bound or none.
+func Listen(ctx context.Context, listeners []string) ([]net.Listener, error) {
+	var bound []net.Listener
+	for _, l := range listeners {
+		u, err := url.Parse(l)
+		if err == nil && !strings.EqualFold(u.Scheme, "http") {
+			err = fmt.Errorf("only http is served")
+		}
+		if err == nil {
+			var ln net.Listener
+			if ln, err = new(net.ListenConfig).Listen(ctx, "tcp", u.Host); err == nil {
+				bound = append(bound, ln)
+				continue
+			}
+		}
+		for _, ln := range bound {
+			err = errors.Join(err, ln.Close())
+		}
+		return nil, fmt.Errorf("listen on %s: %w", l, err)
+	}
+	return bound, nil
+}
 
 // A Server answers requests until its Run ends.
-type Server struct{ opts Options }
+type Server struct {
+	herder    Herder
+	listeners []net.Listener
+	log       *slog.Logger
+	client    *http.Client
+	commit    string
+	routes    http.Handler
+}
 
 // New makes a Server. It serves nothing before Run.
-func New(o Options) *Server { return &Server{opts: o} }
-
-// Run serves until ctx ends, then waits for requests under way.
-func (s *Server) Run(ctx context.Context) error { return nil }
+func New(o Options) *Server {
+	s := &Server{herder: o.Herder, listeners: o.Listeners, log: o.Logger, client: o.Client, commit: o.Commit}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.client == nil {
+		s.client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	if s.commit == "" {
+		s.commit = "unknown"
+	}
+	s.routes = s.router()
+	return s
+}
 
 // Handler is the API without a listener, for tests and for embedding.
-func (s *Server) Handler() http.Handler { return nil }
+func (s *Server) Handler() http.Handler { return s.routes }
+
+// Run serves until ctx ends, then waits some seconds for requests under way.
+func (s *Server) Run(ctx context.Context) error {
+	server := &http.Server{
+		Handler:           s.routes,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      requestTimeout + time.Minute,
+		IdleTimeout:       90 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, l := range s.listeners {
+		g.Go(func() error {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve REST on %s: %w", l.Addr(), err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		<-gctx.Done()
+		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if err := server.Shutdown(sctx); err != nil {
+			return errors.Join(server.Close()) // cuts what is still under way
+		}
+		return nil
+	})
+	return g.Wait()
+}
