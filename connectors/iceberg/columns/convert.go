@@ -2,6 +2,7 @@ package columns
 
 import (
 	"encoding/base64"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func (f *field) parseInt(v connect.Value) (int64, error) {
 	if err == nil {
 		return x, nil
 	}
-	if ne, ok := err.(*strconv.NumError); ok && ne.Err == strconv.ErrRange { //nolint:errorlint // strconv documents the type
+	if errors.Is(err, strconv.ErrRange) {
 		return 0, f.outOfRange(v)
 	}
 	return 0, f.malformed(v)
@@ -226,14 +227,16 @@ func parseFloat(s string, bits int) (x float64, ok, inRange bool) {
 	if n := len(s); n > 1 && strings.IndexByte("fFdD", s[n-1]) >= 0 && (!hex || strings.ContainsAny(word, "pP")) {
 		s = s[:n-1]
 	}
-	for i := range len(s) { // Go also knows "inf", "_" and the like
-		if c := s[i]; !(c >= '0' && c <= '9' || strings.IndexByte("+-.eE", c) >= 0 || hex && strings.IndexByte("abcdefABCDEFxXpP", c) >= 0) {
-			return 0, false, false
-		}
+	digits := "0123456789+-.eE"
+	if hex {
+		digits += "abcdfABCDFxXpP"
+	}
+	if strings.Trim(s, digits) != "" { // Go also knows "inf", "_" and the like
+		return 0, false, false
 	}
 	x, err := strconv.ParseFloat(s, bits)
-	if ne, is := err.(*strconv.NumError); is { //nolint:errorlint // strconv documents the type
-		return 0, ne.Err == strconv.ErrRange, false
+	if err != nil {
+		return 0, errors.Is(err, strconv.ErrRange), false
 	}
 	return x, true, true
 }

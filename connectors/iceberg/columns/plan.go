@@ -2,6 +2,7 @@ package columns
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -319,10 +320,8 @@ func (c compiler) fieldOf(path string, record *connect.Schema, t iceberg.Type, r
 // partOf is the mapping under a list's element or a map's key or value.
 func partOf(mapping iceberg.NameMapping, name string) iceberg.NameMapping {
 	for _, m := range mapping {
-		for _, n := range m.Names {
-			if n == name {
-				return m.Fields
-			}
+		if slices.Contains(m.Names, name) {
+			return m.Fields
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"bytes"
 	"encoding/base64"
 	"math"
 	"strconv"
@@ -195,10 +196,8 @@ func appendFloat(dst []byte, x float64, bits int) []byte {
 	start := len(dst)
 	if a := math.Abs(x); a >= 1e-3 && a < 1e7 {
 		dst = strconv.AppendFloat(dst, x, 'f', -1, bits)
-		for _, c := range dst[start:] {
-			if c == '.' {
-				return dst
-			}
+		if bytes.IndexByte(dst[start:], '.') >= 0 {
+			return dst
 		}
 		return append(dst, '.', '0')
 	}

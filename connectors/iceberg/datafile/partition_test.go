@@ -41,8 +41,16 @@ func TestTransformKeys(t *testing.T) {
 		{iceberg.DecimalTypeOf(20, 2), number(rapid.Int64Range(-1000, 1000))},
 	}
 	transforms := []iceberg.Transform{
-		iceberg.IdentityTransform{}, iceberg.YearTransform{}, iceberg.MonthTransform{}, iceberg.DayTransform{}, iceberg.HourTransform{},
-		iceberg.BucketTransform{NumBuckets: 1}, iceberg.BucketTransform{NumBuckets: 7}, iceberg.TruncateTransform{Width: 1}, iceberg.TruncateTransform{Width: 3}, iceberg.TruncateTransform{Width: 10},
+		iceberg.IdentityTransform{},
+		iceberg.YearTransform{},
+		iceberg.MonthTransform{},
+		iceberg.DayTransform{},
+		iceberg.HourTransform{},
+		iceberg.BucketTransform{NumBuckets: 1},
+		iceberg.BucketTransform{NumBuckets: 7},
+		iceberg.TruncateTransform{Width: 1},
+		iceberg.TruncateTransform{Width: 3},
+		iceberg.TruncateTransform{Width: 10},
 	}
 	covered := 0
 	for _, src := range sources {

@@ -21,7 +21,11 @@ func readArrow(t testing.TB, content []byte) arrow.Table {
 	if err != nil {
 		t.Fatalf("open Parquet: %v", err)
 	}
-	defer pf.Close()
+	t.Cleanup(func() {
+		if err := pf.Close(); err != nil {
+			t.Errorf("close Parquet: %v", err)
+		}
+	})
 	for i := range pf.NumRowGroups() {
 		if pf.RowGroup(i).NumRows() == 0 {
 			t.Errorf("row group %d is empty", i)
