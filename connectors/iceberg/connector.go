@@ -20,6 +20,7 @@ import (
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connectors/iceberg/catalog"
+	"github.com/firn-io/firn/connectors/iceberg/commit"
 	"github.com/firn-io/firn/connectors/iceberg/route"
 	"github.com/firn-io/firn/internal/kafka"
 )
@@ -115,15 +116,42 @@ func (c *Connector) Stop(context.Context) error { return nil }
 
 // NewTask makes a task.
 func (c *Connector) NewTask() connect.SinkTask {
-	open := c.OpenCatalog
-	if open == nil {
-		open = catalog.Open
-	}
-	return &Task{openCatalog: open, dial: c.Dial}
+	return &Task{openCatalog: c.catalogOpener(), dial: c.Dial}
 }
 
-// AlterOffsets says that the group's offsets are all there is to change from outside:
-// floors keep rows that are in a table from being added again.
-func (c *Connector) AlterOffsets(context.Context, map[string]string, map[connect.TopicPartition]*int64) (bool, error) {
-	return true, nil
+func (c *Connector) catalogOpener() func(ctx context.Context, name string, props map[string]string) (catalog.Catalog, error) {
+	if c.OpenCatalog != nil {
+		return c.OpenCatalog
+	}
+	return catalog.Open
+}
+
+// AlterOffsets sets the floors in the tables known from the config, so that records are
+// written again, or passed over, as asked. Tables whose names come from records cannot
+// be listed: for those it says no.
+func (c *Connector) AlterOffsets(ctx context.Context, raw map[string]string, offsets map[connect.TopicPartition]*int64) (bool, error) {
+	cfg, err := parseConfig(raw)
+	if err != nil {
+		return false, err
+	}
+	router, err := route.Parse(raw)
+	if err != nil {
+		return false, err
+	}
+	cat, err := c.catalogOpener()(ctx, cfg.catalogName, cfg.catalogProps)
+	if err != nil {
+		return false, fmt.Errorf("open catalog %s: %w", cfg.catalogName, err)
+	}
+	defer cat.Close() //nolint:errcheck // nothing is pending on it
+	group := raw["consumer.override.group.id"]
+	if group == "" {
+		group = "connect-" + raw["name"]
+	}
+	known := router.Static()
+	for _, ident := range known {
+		if err := commit.Rewind(ctx, cat, cfg.target(strings.Join(ident, ".")), group, offsets); err != nil {
+			return false, err
+		}
+	}
+	return len(known) > 0, nil
 }

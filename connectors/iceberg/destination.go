@@ -249,7 +249,7 @@ func (d *destination) seal(u *commit.Unit) (sealedLink, bool) {
 	d.writer = nil
 	l := commit.Link{Target: d.target, UUID: d.uuid, Version: d.format, SpecID: d.spec.ID(), Floors: make(map[int]int64)}
 	for i, r := range u.Ranges {
-		if f, ok := d.floors[r.TopicPartition]; ok && r.Opened() {
+		if f, ok := d.floors[r.TopicPartition]; ok && !r.Empty() {
 			l.Floors[i] = f
 			d.floors[r.TopicPartition] = max(f, r.Next)
 		}

@@ -306,6 +306,43 @@ func TestTaskTableRecreated(t *testing.T) {
 	})
 }
 
+// Offsets set back on a stopped connector: the records from there are in the table twice,
+// because that was asked for; those before stay as they are.
+func TestAlterOffsets(t *testing.T) {
+	inStage(t, func(config map[string]string) { config["name"] = "test" }, func(s *stage) {
+		s.mustPoll(3 * time.Second)
+		s.stop()
+		back := int64(30)
+		tp := s.parts()[0]
+		c := &Connector{OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return s.catalog, nil }}
+		if ok, err := c.AlterOffsets(s.t.Context(), s.config, map[connect.TopicPartition]*int64{tp: &back}); !ok || err != nil {
+			s.t.Fatalf("AlterOffsets = %v, %v", ok, err)
+		}
+		s.tc.Members.SetOffsets(map[connect.TopicPartition]int64{tp: back, s.parts()[1]: 40})
+		s.start()
+		s.mustPoll(3 * time.Second)
+		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		counts, err := icetest.CoordinateCounts(s.t.Context(), tbl, "", "p", "o")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, p := range s.parts() {
+			for o := range int64(40) {
+				want := 1
+				if p == tp && o >= back {
+					want = 2
+				}
+				if got := counts[icetest.Coordinate{Partition: p.Partition, Offset: o}]; got != want {
+					s.t.Fatalf("%s@%d is there %d times, want %d", p, o, got, want)
+				}
+			}
+		}
+	})
+}
+
 func TestTaskBadRecords(t *testing.T) {
 	inStage(t, nil, func(s *stage) {
 		s.mustPoll(2 * time.Second)

@@ -170,19 +170,18 @@ func (c *Chain) speakUp() []*Unit {
 	return []*Unit{u}
 }
 
-// confirm forgets the units that are in all their tables, from the oldest on.
+// confirm forgets the units that are in all their tables.
 func (c *Chain) confirm(levels map[connect.TopicPartition]Level) {
 	c.units = slices.DeleteFunc(c.units, func(s *sentUnit) bool {
 		for _, r := range s.unit.Ranges {
 			l, ok := levels[r.TopicPartition]
-			if !r.Opened() || (!ok && c.parts[r.TopicPartition] == nil) {
-				continue // not read, or the partition is nobody's any more
+			if r.Empty() || (!ok && c.parts[r.TopicPartition] == nil) {
+				continue // nothing of it, or the partition is nobody's any more
 			}
 			if !ok || l.Done < r.Next {
 				return false
 			}
 		}
-		// A unit without any new offset says nothing that could get lost.
 		return !s.sent.IsZero()
 	})
 }
@@ -206,7 +205,7 @@ func (c *Chain) trouble(cy *Cycle, levels map[connect.TopicPartition]Level) stri
 			return tp.String() + ": the topic was created anew"
 		}
 		if l.End == p.first || slices.ContainsFunc(c.units, func(s *sentUnit) bool {
-			return slices.ContainsFunc(s.unit.Ranges, func(r Range) bool { return r.TopicPartition == tp && r.First == l.End })
+			return slices.ContainsFunc(s.unit.Ranges, func(r Range) bool { return !r.Empty() && r.TopicPartition == tp && r.First == l.End })
 		}) {
 			continue
 		}
@@ -221,7 +220,7 @@ func overtaken(u *Unit, levels map[connect.TopicPartition]Level) bool {
 	before, after := false, false
 	for _, r := range u.Ranges {
 		l, ok := levels[r.TopicPartition]
-		if !ok || !r.Opened() || r.First == r.Next {
+		if !ok || r.Empty() {
 			continue
 		}
 		before = before || l.End < r.Next

@@ -50,15 +50,15 @@ func (id UnitID) String() string {
 }
 
 // A Range is the part [First, Next) of one partition that a unit covers. An empty one
-// says: nothing new. Negative offsets say: the task holds the partition and has not
-// opened it.
+// only says that the task holds the partition and has nothing new of it; the chain
+// passes over it.
 type Range struct {
 	connect.TopicPartition
 	First, Next int64
 }
 
-// Opened tells whether the range was read at all.
-func (r Range) Opened() bool { return r.First >= 0 }
+// Empty tells whether the range has no offsets.
+func (r Range) Empty() bool { return r.First == r.Next }
 
 // A Link is what a unit adds to one table under one partition spec.
 type Link struct {
@@ -68,8 +68,8 @@ type Link struct {
 	SpecID  int      // partition spec of Files
 
 	// Floors holds, by index into the unit's Ranges, the floor of the table as the task
-	// read it when it met the first record for the table; a partition whose records never
-	// asked for the table is not in it. None: the table had no floor.
+	// read it when it met the first record for the table; an empty range, and one whose
+	// records never asked for the table, is not in it. None: the table had no floor.
 	Floors map[int]int64
 
 	Records int64
@@ -94,10 +94,10 @@ type Unit struct {
 	Links      []Link
 }
 
-// covers tells whether the unit has an opened range of tp.
+// covers tells whether the unit has offsets of tp.
 func (u *Unit) covers(tp connect.TopicPartition) bool {
 	for _, r := range u.Ranges {
-		if r.Opened() && r.TopicPartition == tp {
+		if !r.Empty() && r.TopicPartition == tp {
 			return true
 		}
 	}
@@ -107,7 +107,7 @@ func (u *Unit) covers(tp connect.TopicPartition) bool {
 // shares tells whether two units have a partition in common.
 func (u *Unit) shares(o *Unit) bool {
 	for _, r := range u.Ranges {
-		if r.Opened() && o.covers(r.TopicPartition) {
+		if !r.Empty() && o.covers(r.TopicPartition) {
 			return true
 		}
 	}

@@ -59,7 +59,7 @@ func (l *ledger) offer(u *Unit, frozen bool) verdict {
 	case accepted:
 		l.units = append(l.units, u)
 		for _, r := range u.Ranges {
-			if r.Opened() {
+			if !r.Empty() {
 				l.levels[r.TopicPartition].End = r.Next
 			}
 		}
@@ -75,7 +75,7 @@ func (l *ledger) offer(u *Unit, frozen bool) verdict {
 func (l *ledger) judge(u *Unit) verdict {
 	v := accepted
 	for _, r := range u.Ranges {
-		if !r.Opened() {
+		if r.Empty() {
 			continue
 		}
 		level, ok := l.levels[r.TopicPartition]
@@ -122,7 +122,7 @@ func (l *ledger) refuse(u *Unit) []*Unit {
 	l.units = kept
 	for _, d := range slices.Backward(dropped) { // the earliest one's first is what stays
 		for _, r := range d.Ranges {
-			if r.Opened() {
+			if !r.Empty() {
 				l.levels[r.TopicPartition].End = r.First
 			}
 		}
@@ -146,7 +146,7 @@ func (l *ledger) remember(id UnitID) {
 func (l *ledger) settle(units []*Unit) {
 	for _, u := range units {
 		for _, r := range u.Ranges {
-			if level := l.levels[r.TopicPartition]; r.Opened() && level != nil {
+			if level := l.levels[r.TopicPartition]; !r.Empty() && level != nil {
 				level.Done = max(level.Done, r.Next)
 			}
 		}

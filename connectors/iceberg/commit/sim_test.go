@@ -657,7 +657,7 @@ func (m *member) seal(asked [16]byte) {
 		}
 		l := Link{Target: simTables[i], UUID: tab.table.Metadata().TableUUID(), Version: tab.table.Metadata().Version(), Floors: make(map[int]int64), Records: int64(len(tab.rows))}
 		for at, r := range u.Ranges {
-			if f, ok := tab.f[r.TopicPartition]; ok && r.Opened() {
+			if f, ok := tab.f[r.TopicPartition]; ok && !r.Empty() {
 				l.Floors[at] = f
 				tab.f[r.TopicPartition] = max(f, r.Next)
 			}
