@@ -120,7 +120,11 @@ func (c command) run(e *env, args []string) error {
 	}
 	ctx, stop := untilSignal(e.screen)
 	defer stop()
-	return work(ctx, e, rest)
+	err = work(ctx, e, rest)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // it ended because it was asked to
+	}
+	return err
 }
 
 // parse takes flags before, between and after the arguments.

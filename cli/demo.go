@@ -28,7 +28,7 @@ nothing; a run that was killed is continued. Delete the directory to start over.
 	setup: func(flags *flag.FlagSet) func(context.Context, *env, []string) error {
 		cfg := stackFlags(flags, "demo")
 		exit := flags.Bool("exit", false, "end when the story is told")
-		level := logLevel(flags, "warn")
+		level := logLevel(flags, "error")
 		return func(ctx context.Context, e *env, args []string) error {
 			if len(args) > 0 {
 				return &usageError{"demo: takes no arguments: " + args[0]}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net/url"
@@ -33,7 +32,7 @@ One process at a time may use a directory. Ctrl-C ends it; what it holds stays.`
 		level := logLevel(flags, "info")
 		return func(ctx context.Context, e *env, args []string) error {
 			cfg.Logger = e.screen.logger(level.Level)
-			err := runStack(ctx, e, *cfg, func(ctx context.Context, st *local.Stack, restURL string) error {
+			return runStack(ctx, e, *cfg, func(ctx context.Context, st *local.Stack, restURL string) error {
 				if err := putConnectors(ctx, e, restURL, args, st.Expand); err != nil {
 					return err
 				}
@@ -42,10 +41,6 @@ One process at a time may use a directory. Ctrl-C ends it; what it holds stays.`
 				<-ctx.Done()
 				return nil
 			})
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
 		}
 	},
 }
