@@ -80,8 +80,20 @@ func (c *Columns) Held() int64 {
 	return int64(b)
 }
 
-// Reset drops the rows and keeps the memory.
-func (c *Columns) Reset() { c.truncate(0) }
+// keepBytes is how much memory Reset keeps: a stage of usual records, not what one
+// of a hundred megabytes has left.
+const keepBytes = 32 << 20
+
+// Reset drops the rows and keeps the memory, unless it is unusually much.
+func (c *Columns) Reset() {
+	c.truncate(0)
+	if c.Held() <= keepBytes {
+		return
+	}
+	for _, v := range c.vecs {
+		v.release()
+	}
+}
 
 func (c *Columns) truncate(n int) {
 	for _, v := range c.vecs {

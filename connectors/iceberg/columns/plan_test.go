@@ -306,6 +306,23 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// TestRelease sees that one huge record does not keep its memory.
+func TestRelease(t *testing.T) {
+	schema := iceberg.NewSchema(0, column(1, "s", iceberg.PrimitiveTypes.String), column(2, "l", &iceberg.ListType{ElementID: 3, Element: iceberg.PrimitiveTypes.String}))
+	p, c := mustCompile(t, nil, schema, Options{})
+	small := object(text("s"), text("a"), text("l"), listOf(text("b"), connect.Value{}))
+	if err := errors.Join(p.Append(c, object(text("s"), text(strings.Repeat("x", 2*keepBytes)))), p.Append(c, small)); err != nil {
+		t.Fatal(err)
+	}
+	c.Reset()
+	if held := c.Held(); held > 1000 {
+		t.Errorf("%d bytes held after Reset", held)
+	}
+	if err := p.Append(c, small); err != nil || row(c, 0) != "a [b, null]" {
+		t.Errorf("got %q, %v after Reset", row(c, 0), err)
+	}
+}
+
 func TestText(t *testing.T) {
 	for in, want := range map[string]int64{
 		"1970-01-01": 0, "1969-12-31": -1, "2000-02-29": 11016, "-0001-03-01": -719468 - 366, "0000-02-29": -719469, "+12345-01-01": 3789391,

@@ -253,6 +253,18 @@ func (v *vector) held() int {
 	return b
 }
 
+// release gives up the memory of an empty vector.
+func (v *vector) release() {
+	kids := v.kids
+	*v = vector{kind: v.kind, width: v.width, typ: v.typ, kids: kids}
+	if v.kind == kindBytes || v.kind == kindList || v.kind == kindMap {
+		v.off = []int32{0}
+	}
+	for _, k := range kids {
+		k.release()
+	}
+}
+
 // array wraps the vector as an Arrow array over the same memory.
 func (v *vector) array() arrow.Array { return array.MakeFromData(v.arrayData()) }
 
