@@ -71,10 +71,7 @@ func (a *Incremental) Assign(configured Work, lastCompleted, generation int32, h
 	slices.SortFunc(configured.Tasks, TaskID.Compare)
 
 	loads := loadsOf(held)
-	var active Work
-	for _, l := range loads {
-		active = active.Plus(l.work)
-	}
+	active := union(loads)
 	// A revocation that did not reach its member: believe the members.
 	if !a.previousRevocation.And(active).Empty() {
 		a.previous = active
@@ -103,17 +100,15 @@ func (a *Incremental) Assign(configured Work, lastCompleted, generation int32, h
 // finish turns the new loads into a Round and remembers what the next one needs.
 func (a *Incremental) finish(generation int32, held map[string]Work, loads []*load, revoked map[string]Work, deleted, lost Work) Round {
 	r := Round{Added: make(map[string]Work, len(loads)), Revoked: revoked, Running: make(map[string]Work, len(loads)), Delay: a.delay}
-	var all Work
+	var taken Work
 	for _, l := range loads {
 		r.Running[l.member] = l.work
 		r.Added[l.member] = l.work.Minus(held[l.member].Minus(deleted))
-		all = all.Plus(l.work)
+		taken.Connectors = append(taken.Connectors, revoked[l.member].Connectors...)
+		taken.Tasks = append(taken.Tasks, revoked[l.member].Tasks...)
 	}
-	for _, l := range loads {
-		all = all.Minus(revoked[l.member])
-		a.previousRevocation = a.previousRevocation.Plus(revoked[l.member])
-	}
-	a.previous = all.Plus(lost)
+	a.previous = union(loads).Minus(taken).Plus(lost)
+	a.previousRevocation = taken
 	a.previousGeneration = generation
 	a.previousMembers = a.previousMembers[:0]
 	for _, l := range loads {
@@ -302,12 +297,33 @@ func loadsOf(held map[string]Work) []*load {
 	return out
 }
 
-// duplicates is the work that more than one member holds.
-func duplicates(loads []*load) (twice Work) {
-	var once Work
+// union is what the members hold together.
+func union(loads []*load) Work {
+	var all Work
 	for _, l := range loads {
-		twice = twice.Plus(l.work.And(once))
-		once = once.Plus(l.work)
+		all.Connectors = append(all.Connectors, l.work.Connectors...)
+		all.Tasks = append(all.Tasks, l.work.Tasks...)
+	}
+	return Work{}.Plus(all)
+}
+
+// duplicates is the work that more than one member holds.
+func duplicates(loads []*load) Work {
+	var twice Work
+	connectors, tasks := make(map[string]bool), make(map[TaskID]bool)
+	for _, l := range loads {
+		for _, c := range l.work.Connectors {
+			if connectors[c] {
+				twice.Connectors = append(twice.Connectors, c)
+			}
+			connectors[c] = true
+		}
+		for _, t := range l.work.Tasks {
+			if tasks[t] {
+				twice.Tasks = append(twice.Tasks, t)
+			}
+			tasks[t] = true
+		}
 	}
 	return twice
 }

@@ -105,12 +105,17 @@ func (fx *fixture) startSeeing(name, protocol string, see func() Configured) *wo
 	if err != nil {
 		fx.t.Fatal(err)
 	}
+	fx.workers[name] = w
+	fx.run(w)
+	return w
+}
+
+// run makes a worker join, with a herder that listens.
+func (fx *fixture) run(w *worker) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	fx.workers[name] = w
 	go w.herd(ctx)
 	go func() { w.left <- w.member.Run(ctx) }()
-	return w
 }
 
 // stop ends a worker, which leaves the group unless it is unplugged.
