@@ -158,7 +158,7 @@ func (h *Herder) onChanges(c topics.Changes) {
 		reason = "tasks of connector " + c.Committed[0] + " were configured"
 	}
 	h.apply(c)
-	h.reconcile()
+	h.dirty = true
 	if reason != "" {
 		h.rejoin(reason)
 	}

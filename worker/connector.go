@@ -30,6 +30,9 @@ func (h *Herder) startConnector(name string, state clusterState) {
 		if h.connectors[name] == run {
 			delete(h.connectors, name)
 		}
+		if run.muted.Load() {
+			h.statuses.PutConnectorSafe(name, h.status(topics.StateUnassigned, "", ""))
+		}
 		if run.restarting {
 			h.statuses.PutConnector(name, h.status(topics.StateRestarting, "", ""))
 		}
@@ -172,12 +175,14 @@ func (i *instance) report(s topics.State, err error) {
 	if err != nil {
 		trace = err.Error()
 	}
-	status := i.herder.status(s, i.version, trace)
-	if s == topics.StateFailed || s == topics.StateUnassigned {
-		i.herder.statuses.PutConnectorSafe(i.run.name, status)
-		return
+	switch h := i.herder; s {
+	case topics.StateUnassigned:
+		h.statuses.PutConnectorSafe(i.run.name, h.status(s, "", trace))
+	case topics.StateFailed:
+		h.statuses.PutConnectorSafe(i.run.name, h.status(s, i.version, trace))
+	default:
+		h.statuses.PutConnector(i.run.name, h.status(s, i.version, trace))
 	}
-	i.herder.statuses.PutConnector(i.run.name, status)
 }
 
 // taskConfigs asks the connector for its task configs and adds what the worker adds.

@@ -61,6 +61,7 @@ type Herder struct {
 	revoked      map[*unit]bool // must have stopped before the group is joined
 	live         int            // goroutines of units, without the abandoned
 	queue        []func()       // requests that wait for a settled group
+	dirty        bool           // what runs has to be compared with what should
 	ending       bool
 	memberCancel context.CancelFunc // nil: the membership does not run
 	failure      error
@@ -104,6 +105,11 @@ func (h *Herder) run(ctx context.Context) error {
 		case <-done:
 			done = nil
 			h.end()
+		}
+		if h.dirty {
+			h.dirty = false
+			h.reconcile()
+			h.maybeJoin()
 		}
 		if h.ending && h.live == 0 {
 			if h.memberCancel == nil {

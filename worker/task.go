@@ -88,12 +88,14 @@ func (h *Herder) reportTask(run *taskRun, s topics.State, trace string) {
 	if run.muted.Load() {
 		return
 	}
-	status := h.status(s, run.version, trace)
-	if s == topics.StateFailed || s == topics.StateUnassigned {
-		h.statuses.PutTaskSafe(run.id, status)
-		return
+	switch s {
+	case topics.StateUnassigned:
+		h.statuses.PutTaskSafe(run.id, h.status(s, "", trace))
+	case topics.StateFailed:
+		h.statuses.PutTaskSafe(run.id, h.status(s, run.version, trace))
+	default:
+		h.statuses.PutTask(run.id, h.status(s, run.version, trace))
 	}
-	h.statuses.PutTask(run.id, status)
 }
 
 // newTask puts a task together from the connector's and its own config.
@@ -119,7 +121,7 @@ func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, err
 		ClientConfig:  h.cfg.topLevel(),
 		FlushInterval: h.cfg.FlushInterval, FlushTimeout: h.cfg.FlushTimeout, Grace: h.cfg.TaskGrace,
 		MemoryBytes: memory,
-		Logger:      h.log.With("connector", run.id.Connector, "task", run.id.Task),
+		Logger:      h.log,
 		OnState:     func(s sink.State, trace string) { h.reportTask(run, topics.State(s), trace) },
 	}
 	if h.cfg.TopicTracking {

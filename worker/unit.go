@@ -91,11 +91,7 @@ func (h *Herder) remove(u *unit) {
 	u.drop()
 	close(u.gone)
 	delete(h.revoked, u)
-	if h.ending {
-		return
-	}
-	h.reconcile()
-	h.maybeJoin()
+	h.dirty = true
 }
 
 // stopWork takes work away. The group is not joined again before it has stopped.
@@ -133,7 +129,7 @@ func (h *Herder) running() (w group.Work) {
 
 // reconcile compares what should run with what does: it stops what is no longer wanted
 // or has a new configuration, starts what is missing, and passes on target states. What
-// stops comes back here when it has stopped.
+// stops is removed when it has stopped, and then missing here.
 func (h *Herder) reconcile() {
 	if h.assigned == nil || !h.synced || h.ending {
 		return

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -83,7 +82,7 @@ func (fx *fixture) worker(name string, props map[string]string) *running {
 		fx.t.Fatal(err)
 	}
 	w.Worker, err = worker.New(worker.Options{
-		Config: cfg, AdvertisedURL: "http://" + w.id + "/", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Config: cfg, AdvertisedURL: "http://" + w.id + "/", Logger: slog.New(slog.DiscardHandler),
 		Plugins: fx.probe.plugins(name),
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			w.mu.Lock()
