@@ -79,15 +79,25 @@ func (a *Admin) ClusterID(ctx context.Context) (string, error) {
 // Topics describes the named topics, or all without names. A topic that does not
 // exist is left out. It never creates topics.
 func (a *Admin) Topics(ctx context.Context, names ...string) (map[string]TopicInfo, error) {
-	err := a.cl.cfg.retry(ctx, func(ctx context.Context) error { return a.cl.refresh(ctx, names...) })
-	if err != nil {
-		return nil, fmt.Errorf("describe topics: %w", err)
-	}
-	out := map[string]TopicInfo{}
-	for name, t := range a.cl.topics {
-		if len(names) == 0 || slices.Contains(names, name) {
+	var out map[string]TopicInfo
+	err := a.cl.cfg.retry(ctx, func(ctx context.Context) error {
+		if err := a.cl.refresh(ctx, names...); err != nil {
+			return err
+		}
+		out = map[string]TopicInfo{}
+		for name, t := range a.cl.topics {
+			if len(names) > 0 && !slices.Contains(names, name) {
+				continue
+			}
+			if t.err != nil && retriable(t.err) {
+				return fmt.Errorf("topic %s: %w", name, t.err)
+			}
 			out[name] = TopicInfo{Name: name, ID: t.id, Internal: t.internal, Partitions: slices.Sorted(maps.Keys(t.leaders)), Err: t.err}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("describe topics: %w", err)
 	}
 	return out, nil
 }
@@ -171,7 +181,7 @@ func (a *Admin) DeleteTopic(ctx context.Context, name string) error {
 }
 
 // errGone is an ErrUnknownTopic that is not worth another try.
-var errGone = final{ErrUnknownTopic}
+var errGone = finalError{ErrUnknownTopic}
 
 // TopicConfig returns the configuration of a topic, defaults included.
 func (a *Admin) TopicConfig(ctx context.Context, name string) (map[string]string, error) {
@@ -187,12 +197,12 @@ func (a *Admin) TopicConfig(ctx context.Context, name string) (map[string]string
 			return err
 		}
 		for _, r := range answer.Resources {
-			switch code := sarama.KError(r.ErrorCode); code {
-			case sarama.ErrNoError:
-			case sarama.ErrUnknownTopicOrPartition:
+			code := sarama.KError(r.ErrorCode)
+			if code == sarama.ErrUnknownTopicOrPartition {
 				return errGone
-			default:
-				return described(code, &r.ErrorMsg)
+			}
+			if err := described(code, &r.ErrorMsg); err != nil {
+				return err
 			}
 			for _, c := range r.Configs {
 				out[c.Name] = c.Value

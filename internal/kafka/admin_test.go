@@ -16,7 +16,7 @@ import (
 func TestAdminTopics(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		a, ctx := fx.admin(), t.Context()
-		defer a.Close()
+		defer closed(a)
 		if id, err := a.ClusterID(ctx); err != nil || id != "testers" {
 			t.Errorf("cluster id %q, %v", id, err)
 		}
@@ -54,7 +54,7 @@ func TestAdminTopics(t *testing.T) {
 func TestAdminOffsets(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		a, ctx := fx.admin(), t.Context()
-		defer a.Close()
+		defer closed(a)
 		began := time.Now()
 		fx.produce(numbered("orders", 0, 0, 5)...)
 		time.Sleep(time.Minute)
@@ -81,7 +81,7 @@ func TestAdminOffsets(t *testing.T) {
 func TestAdminGroups(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		a, ctx := fx.admin(), t.Context()
-		defer a.Close()
+		defer closed(a)
 		if got, err := a.GroupOffsets(ctx, "cluster", nil, true); err != nil || len(got) != 0 {
 			t.Errorf("offsets of an unknown group: %v, %v", got, err)
 		}
@@ -130,7 +130,7 @@ func TestAdminGroups(t *testing.T) {
 func TestAdminGivesUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		a := fx.admin()
-		defer a.Close()
+		defer closed(a)
 		fx.plug("admin", false)
 		start := time.Now()
 		if _, err := a.Topics(t.Context()); err == nil || time.Since(start) < 59*time.Second || time.Since(start) > 62*time.Second {

@@ -202,8 +202,7 @@ func (b *balance) move() bool {
 	richest := slices.SortedStableFunc(slices.Values(b.ids), func(x, y string) int { return cmp.Compare(len(b.have[y]), len(b.have[x])) })
 	for _, id := range richest {
 		slices.SortFunc(b.have[id], connect.TopicPartition.Compare)
-		for i := len(b.have[id]) - 1; i >= 0; i-- {
-			tp := b.have[id][i]
+		for i, tp := range slices.Backward(slices.Clone(b.have[id])) {
 			if to := b.poorest(tp); len(b.have[id]) > len(b.have[to])+1 {
 				b.have[id] = slices.Delete(b.have[id], i, i+1)
 				b.have[to] = append(b.have[to], tp)

@@ -34,7 +34,7 @@ func benchFill(b *testing.B, cfg *Config, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer p.Close()
+	defer closed(p)
 	value := bytes.Repeat([]byte("v"), 190)
 	for at := 0; at < n; at += 1000 {
 		msgs := make([]Message, min(1000, n-at))
@@ -56,7 +56,7 @@ func BenchmarkFetcher(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
+	defer closed(f)
 	restart := func() {
 		for p := range int32(4) {
 			f.Add(tp("orders", p), 0)
@@ -98,7 +98,7 @@ func BenchmarkFetchedAt(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
+	defer closed(f)
 	f.Add(tp("orders", 0), 0)
 	got, err := f.Poll(context.Background(), 10*time.Second)
 	if err != nil || len(got) == 0 || got[0].Len() == 0 {
@@ -119,7 +119,7 @@ func BenchmarkProducer(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer p.Close()
+	defer closed(p)
 	value := bytes.Repeat([]byte("v"), 190)
 	b.ReportAllocs()
 	var last *Delivery

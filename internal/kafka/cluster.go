@@ -72,10 +72,12 @@ func (cl *cluster) at(ctx context.Context, addr string) (*conn, error) {
 
 // any returns a connection to some broker: an open one if there is one.
 func (cl *cluster) any(ctx context.Context) (*conn, error) {
-	for _, cn := range cl.conns {
+	for addr, cn := range cl.conns {
 		if !cn.broken {
 			return cn, nil
 		}
+		cn.close()
+		delete(cl.conns, addr)
 	}
 	addrs := slices.Clone(cl.cfg.bootstrap)
 	for _, addr := range cl.addrs {
@@ -120,12 +122,9 @@ func (cl *cluster) refresh(ctx context.Context, names ...string) error {
 		clear(cl.topics)
 	}
 	for _, t := range answer.Topics {
-		switch {
-		case t.Err == sarama.ErrUnknownTopicOrPartition:
+		if t.Err == sarama.ErrUnknownTopicOrPartition {
 			delete(cl.topics, t.Name)
-		case t.Err != sarama.ErrNoError && retriableCode(t.Err) && len(t.Partitions) == 0:
-			return fmt.Errorf("metadata of topic %s: %w", t.Name, t.Err)
-		default:
+		} else {
 			cl.topics[t.Name] = topicOf(t)
 		}
 	}
@@ -144,14 +143,14 @@ func topicOf(t *sarama.TopicMetadata) topic {
 func (v *view) leader(tp connect.TopicPartition) (string, error) {
 	t, ok := v.topics[tp.Topic]
 	if !ok {
-		return "", fmt.Errorf("partition %s: %w", tp, unknownTopic{sarama.ErrUnknownTopicOrPartition})
+		return "", fmt.Errorf("partition %s: %w", tp, unknownTopicError{sarama.ErrUnknownTopicOrPartition})
 	}
 	if t.err != nil {
 		return "", fmt.Errorf("partition %s: %w", tp, t.err)
 	}
 	broker, ok := t.leaders[tp.Partition]
 	if !ok {
-		return "", fmt.Errorf("partition %s: %w", tp, unknownTopic{sarama.ErrUnknownTopicOrPartition})
+		return "", fmt.Errorf("partition %s: %w", tp, unknownTopicError{sarama.ErrUnknownTopicOrPartition})
 	}
 	addr, ok := v.addrs[broker]
 	if !ok {

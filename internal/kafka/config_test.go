@@ -164,7 +164,7 @@ func TestSecurity(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer a.Close()
+			defer closed(a)
 			start := time.Now()
 			_, err = a.Topics(t.Context())
 			if (err == nil) != tt.ok {

@@ -64,8 +64,7 @@ func ask[Q, R any](ctx context.Context, co *coordinator, call func(*sarama.Broke
 // check turns the error code of an answer into an error, and forgets a coordinator
 // that is none any more.
 func (co *coordinator) check(code sarama.KError) error {
-	switch code {
-	case sarama.ErrNotCoordinatorForConsumer, sarama.ErrConsumerCoordinatorNotAvailable:
+	if code == sarama.ErrNotCoordinatorForConsumer || code == sarama.ErrConsumerCoordinatorNotAvailable {
 		co.found = ""
 	}
 	return failure(code)

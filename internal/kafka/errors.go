@@ -31,13 +31,13 @@ const (
 // failure makes an error of an answer's error code: nil for none, and one that wraps
 // an Err… of ours where there is one.
 func failure(code sarama.KError) error {
-	switch code {
+	switch code { //nolint:exhaustive // Kafka has more than a hundred codes
 	case sarama.ErrNoError: // a non-nil error otherwise
 		return nil
 	case sarama.ErrTopicAlreadyExists:
 		return ErrTopicExists
 	case sarama.ErrUnknownTopicOrPartition, errUnknownTopicID:
-		return unknownTopic{code}
+		return unknownTopicError{code}
 	case sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed, sarama.ErrClusterAuthorizationFailed,
 		sarama.ErrTransactionalIDAuthorizationFailed, sarama.ErrSASLAuthenticationFailed:
 		return fmt.Errorf("%w: %w", ErrUnauthorized, code)
@@ -51,21 +51,21 @@ func failure(code sarama.KError) error {
 	return code
 }
 
-// unknownTopic reads as our error, and still carries the code for retriable.
-type unknownTopic struct{ code sarama.KError }
+// unknownTopicError reads as our error, and still carries the code for retriable.
+type unknownTopicError struct{ code sarama.KError }
 
-func (unknownTopic) Error() string     { return ErrUnknownTopic.Error() }
-func (e unknownTopic) Unwrap() []error { return []error{ErrUnknownTopic, e.code} }
+func (unknownTopicError) Error() string     { return ErrUnknownTopic.Error() }
+func (e unknownTopicError) Unwrap() []error { return []error{ErrUnknownTopic, e.code} }
 
-// A final error is not worth another try, whatever it wraps.
-type final struct{ error }
+// A finalError is not worth another try, whatever it wraps.
+type finalError struct{ error }
 
-func (f final) Unwrap() error { return f.error }
+func (f finalError) Unwrap() error { return f.error }
 
 // retriable tells whether the same request may succeed later: Kafka's
 // RetriableException, and everything that goes wrong on the way to a broker.
 func retriable(err error) bool {
-	if _, ok := errors.AsType[final](err); ok {
+	if _, ok := errors.AsType[finalError](err); ok {
 		return false
 	}
 	if code, ok := errors.AsType[sarama.KError](err); ok {
@@ -89,7 +89,7 @@ func retriable(err error) bool {
 }
 
 func retriableCode(code sarama.KError) bool {
-	switch code {
+	switch code { //nolint:exhaustive // Kafka has more than a hundred codes
 	case sarama.ErrInvalidMessage, // CORRUPT_MESSAGE: the bytes may arrive whole next time
 		sarama.ErrUnknownTopicOrPartition, sarama.ErrLeaderNotAvailable, sarama.ErrNotLeaderForPartition, sarama.ErrRequestTimedOut,
 		sarama.ErrBrokerNotAvailable, sarama.ErrReplicaNotAvailable, sarama.ErrNetworkException,

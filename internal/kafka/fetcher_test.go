@@ -23,7 +23,7 @@ func (fx *fixture) fetcher(pairs ...string) *Fetcher {
 	if err != nil {
 		fx.t.Fatal(err)
 	}
-	fx.t.Cleanup(func() { f.Close() })
+	fx.t.Cleanup(func() { closed(f) })
 	return f
 }
 

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -85,7 +86,7 @@ func (fx *fixture) plug(client string, in bool) {
 	fx.down[client] = !in
 	for cn, who := range fx.conns {
 		if who == client {
-			cn.Close()
+			closed(cn)
 			delete(fx.conns, cn)
 		}
 	}
@@ -107,7 +108,7 @@ func (fx *fixture) produce(msgs ...Message) {
 	if err != nil {
 		fx.t.Fatal(err)
 	}
-	defer p.Close()
+	defer closed(p)
 	if err := p.SendAll(fx.t.Context(), msgs); err != nil {
 		fx.t.Fatal(err)
 	}
@@ -132,4 +133,11 @@ func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// closed closes what cannot fail to.
+func closed(c io.Closer) {
+	if err := c.Close(); err != nil {
+		panic(err)
+	}
 }

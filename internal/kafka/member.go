@@ -169,16 +169,15 @@ func (m *Member) round(ctx context.Context, reason string) (string, error) {
 	return m.stay(ctx)
 }
 
-// recover decides what an error means: tell the owner, forget the member id, give up.
+// recover decides what an error means: try again, tell the owner of a loss, give up.
+// The member id is kept through a loss: the coordinator says when it is of no more use.
 func (m *Member) recover(ctx context.Context, err error) (reason string, final error) {
 	silence := time.Since(m.contact)
 	lost := true
 	switch {
 	case errors.Is(err, sarama.ErrFencedInstancedId):
 		final = err
-	case errors.Is(err, sarama.ErrUnknownMemberId):
-		m.id = ""
-	case errors.Is(err, sarama.ErrIllegalGeneration):
+	case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration):
 	case errors.Is(err, sarama.ErrRebalanceInProgress), errors.Is(err, errAssign):
 		lost = false
 	case !retriable(err):

@@ -219,18 +219,20 @@ func TestMemberEndsWhenForbidden(t *testing.T) {
 // Ending a member whose JoinGroup waits for the others must not wait for them.
 func TestMemberLeavesWhileJoining(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
-		a := fx.player("a", time.Hour) // never joins
+		a := fx.player("a", 0)
 		time.Sleep(10 * time.Second)
+		a.mu.Lock()
+		a.prepare = time.Hour // does not come when the others join
+		a.mu.Unlock()
 		b := fx.player("b", 0)
 		c := fx.player("c", 0)
 		time.Sleep(time.Second)
 		start := time.Now()
 		b.end(t)
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > 5*time.Second || b.seen() != "prepare" {
 			t.Errorf("leaving took %v", took)
 		}
-		a.stop()
-		<-a.ended
+		a.end(t)
 		c.end(t)
 	})
 }

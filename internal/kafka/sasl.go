@@ -77,12 +77,12 @@ func parseJAAS(text string) (jaasEntry, error) {
 func jaasTokens(text string) ([]string, error) {
 	var out []string
 	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
+		switch c := text[i]; c {
+		case ' ', '\t', '\n', '\r':
 			i++
-		case c == '=' || c == ';':
+		case '=', ';':
 			out, i = append(out, string(c)), i+1
-		case c == '"' || c == '\'':
+		case '"', '\'':
 			word := []byte{'"'}
 			for i++; i < len(text) && text[i] != c; i++ {
 				if text[i] == '\\' && i+1 < len(text) {

@@ -344,7 +344,7 @@ func (s *sender) take(a sendAnswer) {
 			s.stumble(q, sarama.ErrNetworkException)
 			continue
 		}
-		switch block.Err {
+		switch block.Err { //nolint:exhaustive // Kafka has more than a hundred codes
 		case sarama.ErrNoError:
 			s.stored(q, block.Offset)
 		case sarama.ErrDuplicateSequenceNumber: // stored by an earlier try
@@ -383,7 +383,7 @@ func (s *sender) stumble(q *queue, err error) {
 			s.id = producerID{-1, -1}
 		}
 		q.waiting = slices.Concat(q.batch.deliveries, q.waiting)
-		q.batch, q.most = nil, n
+		q.batch = nil
 	case retriable(err):
 		q.addr = ""
 	default:
@@ -431,41 +431,48 @@ func (s *sender) learn(f sendFound) {
 	}
 	s.plain = s.plain || f.plain
 	for tp, q := range s.queues {
-		addr, err := s.leader(tp)
-		switch {
-		case f.err != nil && q.addr == "":
-			q.why = f.err
-		case f.err == nil && slices.Contains(f.names, tp.Topic) && !q.flying:
-			q.addr = addr
-			if err != nil {
-				q.why = err
-			}
-		}
-		if err != nil && f.err == nil && !retriable(err) || f.err != nil && !retriable(f.err) {
-			s.refuse(q, q.why)
-		}
+		s.learnQueue(q, tp, f)
 	}
 	for name, waiting := range s.homeless {
-		if t := s.topics[name]; t.err != nil && !retriable(t.err) {
+		t := s.topics[name]
+		if f.err != nil {
+			t.err = f.err
+		}
+		switch {
+		case t.err != nil && !retriable(t.err):
 			delete(s.homeless, name)
 			s.finish(waiting, fmt.Errorf("send to %s: %w", name, t.err))
-		} else if len(t.leaders) > 0 {
+		case len(t.leaders) > 0:
 			delete(s.homeless, name)
 			for _, d := range waiting {
 				s.place(d)
 			}
-		} else if f.err != nil && !retriable(f.err) {
-			delete(s.homeless, name)
-			s.finish(waiting, f.err)
+		}
+	}
+}
+
+func (s *sender) learnQueue(q *queue, tp connect.TopicPartition, f sendFound) {
+	addr, err := s.leader(tp)
+	switch {
+	case q.flying:
+		return
+	case f.err != nil:
+		err = f.err
+	case !slices.Contains(f.names, tp.Topic):
+		return
+	default:
+		q.addr = addr
+	}
+	if err != nil {
+		q.why = err
+		if !retriable(err) {
+			s.refuse(q, err)
 		}
 	}
 }
 
 // refuse fails everything of a queue.
 func (s *sender) refuse(q *queue, err error) {
-	if q.flying {
-		return
-	}
 	err = fmt.Errorf("send to %s: %w", q.TopicPartition, err)
 	if q.batch != nil {
 		s.fail(q, err)
