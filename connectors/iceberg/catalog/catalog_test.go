@@ -2,15 +2,20 @@ package catalog_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
@@ -57,9 +62,7 @@ func openREST(t *testing.T, props map[string]string, wrap func(http.Handler) htt
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
 	all := map[string]string{"catalog-impl": "org.apache.iceberg.rest.RESTCatalog", "uri": srv.URL + "/", "io-impl": "org.apache.iceberg.io.ResolvingFileIO"}
-	for k, v := range props {
-		all[k] = v
-	}
+	maps.Copy(all, props)
 	cat, err := catalog.Open(t.Context(), "iceberg", all)
 	if err != nil {
 		t.Fatal(err)
@@ -72,8 +75,29 @@ func openREST(t *testing.T, props map[string]string, wrap func(http.Handler) htt
 	return cat, back
 }
 
-// each runs a test on every catalog of this build that needs no server of its own.
+// openPostgres opens an empty catalog of its own name in the database of
+// FIRN_TEST_POSTGRES (postgresql://…), which a machine with a server sets.
+func openPostgres(t *testing.T) catalog.Catalog {
+	t.Helper()
+	uri := os.Getenv("FIRN_TEST_POSTGRES")
+	if uri == "" {
+		t.Skip("NOT CHECKED on PostgreSQL: FIRN_TEST_POSTGRES names no database")
+	}
+	cat, err := catalog.Open(t.Context(), t.Name()+strconv.FormatInt(time.Now().UnixNano(), 36), map[string]string{"type": "jdbc", "uri": "jdbc:" + uri, "warehouse": t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cat.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cat
+}
+
+// each runs a test on every catalog of this build.
 func each(t *testing.T, test func(t *testing.T, cat catalog.Catalog)) {
+	t.Run("postgres", func(t *testing.T) { test(t, openPostgres(t)) })
 	t.Run("sqlite", func(t *testing.T) { test(t, openSQLite(t)) })
 	t.Run("rest", func(t *testing.T) {
 		cat, _ := openREST(t, nil, nil)
@@ -99,7 +123,7 @@ func stage(t *testing.T, tbl *table.Table, off int64) *table.Transaction {
 		t.Fatal(err)
 	}
 	tx := tbl.NewTransaction()
-	own := iceberg.Properties{"firn.test": fmt.Sprint(off)}
+	own := iceberg.Properties{"firn.test": strconv.FormatInt(off, 10)}
 	err = errors.Join(tx.AssertRefSnapshotID(table.MainBranch), tx.SetProperties(own),
 		tx.NewRowDelta(own).AddRows(file).Commit(t.Context()))
 	if err != nil {
@@ -222,7 +246,7 @@ func TestCommitKeepsWhatItCarries(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := load(t, cat)
-			want := fmt.Sprint(off)
+			want := strconv.FormatInt(off, 10)
 			if s := after.CurrentSnapshot(); s == nil || s.Summary.Properties["firn.test"] != want || after.Properties()["firn.test"] != want {
 				t.Errorf("commit %d: summary %v, property %q", off, s, after.Properties()["firn.test"])
 			}
@@ -334,7 +358,7 @@ func TestRESTCredentials(t *testing.T) {
 			defer mu.Unlock()
 			grants = append(grants, r.FormValue("client_id")+":"+r.FormValue("client_secret")+" "+r.FormValue("scope"))
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprint(w, `{"access_token":"T","token_type":"bearer","expires_in":3600}`)
+			_, _ = fmt.Fprint(w, `{"access_token":"T","token_type":"bearer","expires_in":3600}`)
 		})
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
@@ -397,7 +421,7 @@ func TestRESTLentCredentials(t *testing.T) {
 			next.ServeHTTP(rec, r)
 			body := strings.Replace(rec.Body.String(), `"config":{}`, `"config":{},"storage-credentials":[{"prefix":"file","config":{"s3.access-key-id":"lent"}}]`, 1)
 			w.WriteHeader(rec.Code)
-			fmt.Fprint(w, body)
+			_, _ = fmt.Fprint(w, body)
 		})
 	}
 	cat, _ := openREST(t, nil, lend)
@@ -409,6 +433,43 @@ func TestRESTLentCredentials(t *testing.T) {
 	cancel()
 	if _, err := stage(t, tbl, 1).Commit(t.Context()); err != nil {
 		t.Errorf("commit after the first context ended: %v", err)
+	}
+}
+
+// A database that Java's JdbcCatalog made, of either schema version, is used as it is.
+// (Source of the statements: org.apache.iceberg.jdbc.JdbcUtil.)
+func TestSQLiteOfJava(t *testing.T) {
+	for version, column := range map[string]string{"V0": "", "V1": "iceberg_type VARCHAR(5), "} {
+		path := filepath.Join(t.TempDir(), "java.db")
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, statement := range []string{
+			"CREATE TABLE iceberg_tables(catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL, " +
+				"metadata_location VARCHAR(1000), previous_metadata_location VARCHAR(1000), " + column + "PRIMARY KEY (catalog_name, table_namespace, table_name))",
+			"CREATE TABLE iceberg_namespace_properties(catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255), " +
+				"property_value VARCHAR(1000), PRIMARY KEY (catalog_name, namespace, property_key))",
+		} {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cat, err := catalog.Open(t.Context(), "prod", map[string]string{"catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog", "uri": "jdbc:sqlite:" + path, "warehouse": t.TempDir()})
+		if err != nil {
+			t.Fatalf("%s: %v", version, err)
+		}
+		if _, err := stage(t, ensure(t, cat), 1).Commit(t.Context()); err != nil {
+			t.Errorf("%s: %v", version, err)
+		}
+		var namespace, location string
+		row := db.QueryRowContext(t.Context(), "SELECT table_namespace, metadata_location FROM iceberg_tables WHERE catalog_name = 'prod' AND table_name = 't'")
+		if err := row.Scan(&namespace, &location); err != nil || namespace != "outer.inner" || location != load(t, cat).MetadataLocation() {
+			t.Errorf("%s: row of the table: namespace %q, location %q, %v", version, namespace, location, err)
+		}
+		if err := errors.Join(cat.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -47,12 +48,8 @@ func EnsureTable(ctx context.Context, cat Catalog, ident table.Identifier, schem
 	if err := ensureNamespaces(ctx, cat, ident[:len(ident)-1]); err != nil {
 		return nil, fmt.Errorf("create table %s: %w", strings.Join(ident, "."), err)
 	}
-	all := iceberg.Properties{}
-	for _, from := range []map[string]string{created, props} {
-		for k, v := range from {
-			all[k] = v
-		}
-	}
+	all := iceberg.Properties(maps.Clone(created))
+	maps.Copy(all, props)
 	for try := 0; ; try++ {
 		t, err := createOrLoad(ctx, cat, ident, schema, icebergcatalog.WithPartitionSpec(spec), icebergcatalog.WithProperties(all))
 		if err == nil {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -93,7 +94,7 @@ func parseItem(text string) (item, error) {
 	}
 	args, ok = strings.CutSuffix(args, ")")
 	if !ok {
-		return item{}, fmt.Errorf("no closing parenthesis at the end")
+		return item{}, errors.New("no closing parenthesis at the end")
 	}
 	switch keyword {
 	case "year", "years":
@@ -118,7 +119,7 @@ func parseItem(text string) (item, error) {
 func columnAndNumber(args string) (string, int, error) {
 	column, number, ok := strings.Cut(args, ",")
 	if !ok || strings.Contains(number, ",") {
-		return "", 0, fmt.Errorf("want two arguments: the column, then the number")
+		return "", 0, errors.New("want two arguments: the column, then the number")
 	}
 	number = strings.TrimSpace(number)
 	n, err := strconv.ParseInt(number, 10, 32)

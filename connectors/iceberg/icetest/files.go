@@ -190,7 +190,7 @@ func (f *Files) List(_ context.Context, prefix string) iter.Seq2[storage.Info, e
 }
 
 type memWriter struct {
-	ctx       context.Context //nolint:containedctx // governs the Writer's whole life, by storage.FileIO's contract
+	ctx       context.Context // governs the Writer's whole life, by storage.FileIO's contract
 	files     *Files
 	path      string
 	exclusive bool

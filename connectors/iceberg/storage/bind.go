@@ -29,7 +29,7 @@ func Rebind(load table.FSysF) table.FSysF {
 }
 
 type bound struct {
-	ctx   context.Context //nolint:containedctx // iceberg-go's IO has no context of its own; this adapter is the place where one is bound
+	ctx   context.Context // iceberg-go's IO has no context of its own; this adapter is the place where one is bound
 	files FileIO
 }
 

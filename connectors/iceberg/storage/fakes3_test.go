@@ -1,7 +1,7 @@
 package storage_test
 
 import (
-	"crypto/md5" //nolint:gosec // ETags are MD5 sums in S3
+	"crypto/md5" // ETags are MD5 sums in S3
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -27,7 +27,6 @@ type fakeS3 struct {
 	objects map[string][]byte
 	uploads map[string]map[int][]byte
 	calls   map[string]int
-	conns   int
 	next    int
 	page    int // keys of a listing page
 
@@ -121,10 +120,10 @@ func (f *fakeS3) serve(w http.ResponseWriter, r *http.Request) {
 func fail(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>%s</Message></Error>", code, code)
+	_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code><Message>%s</Message></Error>", code, code)
 }
 
-func etag(data []byte) string { return fmt.Sprintf("%q", fmt.Sprintf("%x", md5.Sum(data))) } //nolint:gosec // as above
+func etag(data []byte) string { return fmt.Sprintf("%q", fmt.Sprintf("%x", md5.Sum(data))) }
 
 func (f *fakeS3) apply(w http.ResponseWriter, r *http.Request, op, key string, body []byte) {
 	q := r.URL.Query()
@@ -141,7 +140,7 @@ func (f *fakeS3) apply(w http.ResponseWriter, r *http.Request, op, key string, b
 		f.next++
 		id := strconv.Itoa(f.next)
 		f.uploads[id] = map[int][]byte{}
-		fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
+		_, _ = fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
 	case "part":
 		n, _ := strconv.Atoi(q.Get("partNumber"))
 		f.uploads[q.Get("uploadId")][n] = body
@@ -194,12 +193,12 @@ func (f *fakeS3) complete(w http.ResponseWriter, id, key string, body []byte) {
 	}
 	delete(f.uploads, id)
 	f.objects[key] = whole
-	fmt.Fprint(w, "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
+	_, _ = fmt.Fprint(w, "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
 }
 
 func (f *fakeS3) list(w http.ResponseWriter, prefix, after string) {
 	keys := slices.Sorted(maps.Keys(f.objects))
-	fmt.Fprint(w, "<ListBucketResult>")
+	_, _ = fmt.Fprint(w, "<ListBucketResult>")
 	n := 0
 	for _, path := range keys {
 		key := strings.TrimPrefix(path, "b/")
@@ -207,11 +206,11 @@ func (f *fakeS3) list(w http.ResponseWriter, prefix, after string) {
 			continue
 		}
 		if n++; n > f.page {
-			fmt.Fprintf(w, "<IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>", after)
+			_, _ = fmt.Fprintf(w, "<IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>", after)
 			break
 		}
 		after = key
-		fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size><LastModified>2026-11-21T10:00:00Z</LastModified></Contents>", key, len(f.objects[path]))
+		_, _ = fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size><LastModified>2026-11-21T10:00:00Z</LastModified></Contents>", key, len(f.objects[path]))
 	}
-	fmt.Fprint(w, "</ListBucketResult>")
+	_, _ = fmt.Fprint(w, "</ListBucketResult>")
 }

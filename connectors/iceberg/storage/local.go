@@ -174,7 +174,7 @@ func spell(location, root, path string) string {
 
 // A localWriter is one temporary file on its way to path.
 type localWriter struct {
-	ctx     context.Context //nolint:containedctx // governs the Writer's whole life, by FileIO's contract
+	ctx     context.Context // governs the Writer's whole life, by FileIO's contract
 	f       *os.File
 	path    string
 	publish func(temp, to string) error

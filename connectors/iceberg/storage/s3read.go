@@ -22,7 +22,7 @@ const headBytes = 256 << 10
 // request, ReadAt by a request of its own. All requests ask for the version that
 // Open saw. ReadAt may be called from several goroutines, the rest from one.
 type s3File struct {
-	ctx         context.Context //nolint:containedctx // governs every read of the File, by FileIO's contract
+	ctx         context.Context // governs every read of the File, by FileIO's contract
 	client      *s3.Client
 	location    string
 	bucket, key string

@@ -24,7 +24,7 @@ const abortGrace = 30 * time.Second
 // by at most partsInFlight goroutines, for which Close and Abort wait. Nothing is
 // visible before the last request of Close.
 type s3Writer struct {
-	ctx       context.Context //nolint:containedctx // governs the Writer's whole life, by FileIO's contract
+	ctx       context.Context // governs the Writer's whole life, by FileIO's contract
 	cancel    context.CancelCauseFunc
 	s3        *S3
 	location  string
