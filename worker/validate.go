@@ -49,6 +49,7 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 	connector := newConnector()
 
 	r.define(v.framework(connector, r.config))
+	r.recommend(v.plugins)
 	r.transforms(v.plugins)
 	r.define(connector.ConfigDef())
 	r.nulls()
@@ -106,6 +107,21 @@ func (v *validator) checkConverter(value string) error {
 		return javaErrorf("Class %s could not be found.", value)
 	}
 	return nil
+}
+
+// recommend offers the classes and versions of this build.
+func (r *validation) recommend(plugins *Plugins) {
+	for i := range r.infos {
+		value := &r.infos[i].Value
+		switch {
+		case strings.HasSuffix(value.Name, ".plugin.version") && r.infos[i].Definition.DefaultValue != nil:
+			value.RecommendedValues = []string{*r.infos[i].Definition.DefaultValue}
+		case value.Name == "key.converter", value.Name == "value.converter":
+			value.RecommendedValues = classes(plugins.Converters)
+		case value.Name == "header.converter":
+			value.RecommendedValues = []string{simpleHeaderConverter}
+		}
+	}
 }
 
 // define validates the keys of a definition; a key that came before keeps its entry.

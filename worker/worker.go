@@ -113,7 +113,7 @@ func (w *Worker) distributed() error {
 	h.member, err = group.NewMember(group.Config{
 		Kafka: member, GroupID: c.GroupID, URL: h.url, Protocol: c.Protocol,
 		Session: c.SessionTimeout, Rebalance: c.RebalanceTimeout, Heartbeat: c.HeartbeatInterval, MaxDelay: c.ScheduledRebalanceMaxDelay,
-		Logger: h.log,
+		Logger:     h.log,
 		Configured: configs.Configured,
 	})
 	return err

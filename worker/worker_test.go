@@ -2,10 +2,13 @@ package worker_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +37,7 @@ type fixture struct {
 	probe *probe
 
 	workers map[string]*running
+	posts   []string // task configs sent from worker to worker, and the answers
 }
 
 type running struct {
@@ -51,7 +55,7 @@ type running struct {
 func inBubble(t *testing.T, run func(t *testing.T, fx *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		fx := &fixture{t: t, workers: map[string]*running{}, probe: &probe{running: map[string]string{}, starts: map[string]int{}}}
+		fx := &fixture{t: t, workers: map[string]*running{}, probe: &probe{running: map[string]string{}, starts: map[string]int{}, release: make(chan struct{})}}
 		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9001), kfake.ListenFn(fx.vn.Listen), kfake.SeedTopics(2, "events"))
 		if err != nil {
 			t.Fatal(err)
@@ -83,7 +87,7 @@ func (fx *fixture) worker(name string, props map[string]string) *running {
 	}
 	w.Worker, err = worker.New(worker.Options{
 		Config: cfg, AdvertisedURL: "http://" + w.id + "/", Logger: slog.New(slog.DiscardHandler),
-		Plugins: fx.probe.plugins(name),
+		Plugins: fx.probe.plugins(name), Client: &http.Client{Transport: wire{fx}},
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -108,6 +112,32 @@ func (fx *fixture) worker(name string, props map[string]string) *running {
 		w.err = w.Run(ctx)
 	}()
 	return w
+}
+
+// A wire carries task configs from worker to worker, without HTTP servers.
+type wire struct{ fx *fixture }
+
+func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	to := w.fx.workers[r.URL.Hostname()]
+	var configs []map[string]string
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &configs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/connectors/"), "/tasks")
+	s := entities.Signature{Algorithm: r.Header.Get("X-Connect-Request-Signature-Algorithm"), MAC: r.Header.Get("X-Connect-Authorization")}
+	err = to.Herder().PutTaskConfigs(r.Context(), name, configs, body, s)
+	answer := &http.Response{StatusCode: http.StatusNoContent, Status: "204 No Content", Body: http.NoBody}
+	if err != nil {
+		answer = &http.Response{StatusCode: http.StatusConflict, Status: err.Error(), Body: http.NoBody}
+	}
+	w.fx.probe.mu.Lock()
+	defer w.fx.probe.mu.Unlock()
+	w.fx.posts = append(w.fx.posts, fmt.Sprintf("%s to %s: %s", name, r.URL.Host, answer.Status))
+	return answer, nil
 }
 
 // end stops a worker in order.
@@ -196,6 +226,8 @@ type probe struct {
 	running map[string]string // "a-0" -> worker
 	starts  map[string]int    // "a-0" -> how often it was started
 	double  []string          // tasks that were started while they ran
+
+	release chan struct{} // lets connectors stop that hang
 }
 
 func (p *probe) plugins(worker string) (out worker.Plugins) {
@@ -249,7 +281,13 @@ func (c *probeConnector) TaskConfigs(most int) ([]map[string]string, error) {
 	}
 	return configs, nil
 }
-func (c *probeConnector) Stop(context.Context) error { return nil }
+
+func (c *probeConnector) Stop(context.Context) error {
+	if c.config["probe.fail"] == "stop" {
+		<-c.probe.release
+	}
+	return nil
+}
 func (c *probeConnector) NewTask() connect.SinkTask {
 	return &probeTask{probe: c.probe, worker: c.worker}
 }
