@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/firn-io/firn/connect"
 )
 
 // MemberConfig describes a membership.
@@ -58,7 +60,8 @@ type Joined struct {
 }
 
 // Lost says that the membership is gone: fenced, or the coordinator was out of reach
-// for the session timeout. A Prepare follows.
+// for the session timeout. A Prepare follows. Err wraps connect.ErrFenced if the
+// coordinator answers and has forgotten the member.
 type Lost struct{ Err error }
 
 func (Prepare) event() {}
@@ -169,7 +172,8 @@ func (m *Member) round(ctx context.Context, reason string) (string, error) {
 	return m.stay(ctx)
 }
 
-// recover decides what an error means: try again, tell the owner of a loss, give up.
+// recover decides what an error means: try again, tell the owner of a loss, give up. A
+// loss wraps connect.ErrFenced when the coordinator answered that it has forgotten us.
 // The member id is kept through a loss: the coordinator says when it is of no more use.
 func (m *Member) recover(ctx context.Context, err error) (reason string, final error) {
 	silence := time.Since(m.contact)
@@ -178,6 +182,7 @@ func (m *Member) recover(ctx context.Context, err error) (reason string, final e
 	case errors.Is(err, sarama.ErrFencedInstancedId):
 		final = err
 	case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration):
+		err = fmt.Errorf("%w: %w", connect.ErrFenced, err)
 	case errors.Is(err, sarama.ErrRebalanceInProgress), errors.Is(err, errAssign):
 		lost = false
 	case !retriable(err):

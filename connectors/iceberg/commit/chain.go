@@ -192,6 +192,9 @@ func (c *Chain) trouble(cy *Cycle, levels map[connect.TopicPartition]Level) stri
 		if slices.Contains(cy.Void, s.unit.ID) {
 			return "unit " + s.unit.ID.String() + " was refused"
 		}
+		if tp, ok := c.unreachable(s.unit, levels); ok {
+			return "unit " + s.unit.ID.String() + " does not continue the chain of " + tp.String() + ": what was before it is not in the group's offsets"
+		}
 		if overtaken(s.unit, levels) {
 			return "unit " + s.unit.ID.String() + " was overtaken: another task's range of one of its partitions is in the chain"
 		}
@@ -204,14 +207,30 @@ func (c *Chain) trouble(cy *Cycle, levels map[connect.TopicPartition]Level) stri
 		if p.topicID != l.TopicID {
 			return tp.String() + ": the topic was created anew"
 		}
-		if l.End == p.first || slices.ContainsFunc(c.units, func(s *sentUnit) bool {
-			return slices.ContainsFunc(s.unit.Ranges, func(r Range) bool { return !r.Empty() && r.TopicPartition == tp && r.First == l.End })
-		}) {
-			continue
+		if l.End != p.first && !c.startsAt(tp, l.End) {
+			return tp.String() + ": the chain goes on elsewhere"
 		}
-		return tp.String() + ": the chain goes on elsewhere"
 	}
 	return ""
+}
+
+// startsAt tells whether an unconfirmed unit has a range of tp that begins at offset.
+func (c *Chain) startsAt(tp connect.TopicPartition, offset int64) bool {
+	return slices.ContainsFunc(c.units, func(s *sentUnit) bool {
+		return slices.ContainsFunc(s.unit.Ranges, func(r Range) bool { return !r.Empty() && r.TopicPartition == tp && r.First == offset })
+	})
+}
+
+// unreachable tells of which partition the chain ends before a unit's range, with no unit
+// of ours to fill the gap. The steps: a coordinator said done, so that the unit before was
+// forgotten here, but died before the group had its offsets; the next one starts below.
+func (c *Chain) unreachable(u *Unit, levels map[connect.TopicPartition]Level) (connect.TopicPartition, bool) {
+	for _, r := range u.Ranges {
+		if l, ok := levels[r.TopicPartition]; ok && !r.Empty() && l.End < r.First && !c.startsAt(r.TopicPartition, l.End) {
+			return r.TopicPartition, true
+		}
+	}
+	return connect.TopicPartition{}, false
 }
 
 // overtaken tells whether the chain has passed some of a unit's ranges but not others:
