@@ -33,7 +33,10 @@ func (h *Herder) startConnector(name string, state clusterState) {
 		if run.muted.Load() {
 			h.statuses.PutConnectorSafe(name, h.status(topics.StateUnassigned, "", ""))
 		}
-		if run.restarting {
+		switch {
+		case !h.configs.Snapshot().Contains(name):
+			h.statuses.PutConnector(name, h.status(topics.StateDestroyed, "", "")) // after its UNASSIGNED
+		case run.restarting:
 			h.statuses.PutConnector(name, h.status(topics.StateRestarting, "", ""))
 		}
 	}

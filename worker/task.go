@@ -39,7 +39,10 @@ func (h *Herder) startTask(id group.TaskID, state clusterState, siblings int) {
 		if h.tasks[id] == run {
 			delete(h.tasks, id)
 		}
-		if run.restarting {
+		switch {
+		case !slices.Contains(h.configs.Snapshot().Tasks(id.Connector), id):
+			h.statuses.PutTask(id, h.status(topics.StateDestroyed, "", "")) // after its UNASSIGNED
+		case run.restarting:
 			h.statuses.PutTask(id, h.status(topics.StateRestarting, "", ""))
 		}
 	}
