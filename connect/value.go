@@ -119,11 +119,17 @@ func (v Value) Kind() Kind {
 func (v Value) IsNull() bool { return v.any == nil }
 
 // Bool returns the boolean; false if v is of another kind.
-func (v Value) Bool() bool { return v.any == Bool && v.num != 0 }
+func (v Value) Bool() bool { return v.is(Bool) && v.num != 0 }
+
+// is compares by a type assertion: comparing interfaces would call the runtime.
+func (v Value) is(kind Kind) bool {
+	k, ok := v.any.(Kind)
+	return ok && k == kind
+}
 
 // Int returns the integer; 0 if v is of another kind.
 func (v Value) Int() int64 {
-	if v.any == Int {
+	if v.is(Int) {
 		return int64(v.num)
 	}
 	return 0
@@ -131,7 +137,7 @@ func (v Value) Int() int64 {
 
 // Float returns the floating-point number; 0 if v is of another kind.
 func (v Value) Float() float64 {
-	if v.any == Float {
+	if v.is(Float) {
 		return math.Float64frombits(v.num)
 	}
 	return 0

@@ -162,10 +162,17 @@ func (t *Task) load(d *destination, r *connect.Record) error {
 }
 
 func (t *Task) schemaFor(r *connect.Record) (*iceberg.Schema, error) {
+	var schema *iceberg.Schema
+	var err error
 	if r.ValueSchema != nil {
-		return columns.SchemaOf(r.ValueSchema, t.cfg.optional)
+		schema, err = columns.SchemaOf(r.ValueSchema, t.cfg.optional)
+	} else {
+		schema, err = columns.Infer(r.Value, t.cfg.optional)
 	}
-	return columns.Infer(r.Value, t.cfg.optional)
+	if err == nil && schema.NumFields() == 0 {
+		err = &connect.DataError{Msg: "no field of the record tells of a column, so no table can be created from it", Hint: "create the table, or let a fuller record come first"}
+	}
+	return schema, err
 }
 
 func (t *Task) loadTable(ctx context.Context, target commit.Target, schema *iceberg.Schema) (*table.Table, error) {
