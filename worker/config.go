@@ -49,6 +49,8 @@ type Config struct {
 	MemoryBytes                 int64 // firn.memory.bytes: shared by the running tasks
 
 	advertisedHost, advertisedPort string
+
+	providers providers // of variables in connector configs
 }
 
 // Topic is an internal topic.
@@ -72,10 +74,18 @@ func NewStandaloneConfig(props map[string]string) (cfg *Config, warnings []strin
 }
 
 func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []string, error) {
+	vars, perr := newProviders(props)
+	if perr == nil {
+		props, perr = vars.resolve(props)
+	}
+	if perr != nil {
+		return nil, nil, perr
+	}
 	def := &connect.ConfigDef{Keys: slices.Concat(commonKeys, mode)}
 	v, err := def.Parse(props)
 	c := &Config{
 		Props:            maps.Clone(props),
+		providers:        vars,
 		BootstrapServers: v[keyBootstrap],
 		GroupID:          v[keyGroupID],
 		ClientID:         v["client.id"],

@@ -112,27 +112,32 @@ func (i *instance) move(ctx context.Context, target topics.TargetState) error {
 // start starts a fresh connector and has its task configs published.
 func (i *instance) start(ctx context.Context) error {
 	h := i.herder
-	class, newConnector, ok := h.plugins.connector(i.run.config[keyConnectorClass])
+	config, err := h.cfg.providers.resolve(i.run.config)
+	if err != nil {
+		return err
+	}
+	class, newConnector, ok := h.plugins.connector(config[keyConnectorClass])
 	if !ok {
-		return h.plugins.unknownConnector(i.run.config[keyConnectorClass])
+		return h.plugins.unknownConnector(config[keyConnectorClass])
 	}
 	var tasks []map[string]string
-	err := contained(func() error {
+	err = contained(func() error {
 		connector := newConnector()
 		i.version = connector.Version()
-		if err := connector.Start(ctx, maps.Clone(i.run.config)); err != nil {
+		if err := connector.Start(ctx, maps.Clone(config)); err != nil {
 			return err
 		}
 		i.connector = connector
 		i.run.failed.Store(false)
 		i.report(topics.StateRunning, nil)
 		var err error
-		tasks, err = taskConfigs(connector, class, i.run.config)
+		tasks, err = taskConfigs(connector, class, config)
 		return err
 	})
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
+	restore(tasks, i.run.config)
 	pctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -308,6 +308,7 @@ func TestAConnectorThatHangsIsAbandoned(t *testing.T) {
 		fx.create(a, "c", map[string]string{"probe.fail": "stop"})
 		fx.create(a, "d", nil)
 		fx.wantStates(20*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+		fx.wantStates(20*time.Second, a, "d", "RUNNING@a [RUNNING@a RUNNING@a]")
 		if err := a.Herder().Delete(t.Context(), "c"); err != nil {
 			t.Fatal(err)
 		}
@@ -377,5 +378,42 @@ func TestOffsets(t *testing.T) {
 		}
 		_, err = h.Offsets(ctx, "none")
 		wantError(err, 404, "Connector none not found")
+	})
+}
+
+func TestStandalone(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.standalone("a", map[string]string{"name": "c", "connector.class": "ProbeSink", "tasks.max": "2", "topics": "events"})
+		fx.wantStates(20*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+		if err := a.Herder().SetTarget(t.Context(), "c", entities.Stopped); err != nil {
+			t.Fatal(err)
+		}
+		fx.wantStates(20*time.Second, a, "c", "STOPPED@a []")
+		if err := a.Herder().SetTarget(t.Context(), "c", entities.Started); err != nil {
+			t.Fatal(err)
+		}
+		fx.wantStates(20*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+		fx.create(a, "d", map[string]string{"tasks.max": "1"})
+		fx.wantStates(20*time.Second, a, "d", "RUNNING@a [RUNNING@a]")
+		if err := a.Herder().Delete(t.Context(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		fx.eventually(20*time.Second, func() string {
+			if got := fx.states(a, "c"); got != "No status found for connector c" {
+				return got
+			}
+			return ""
+		})
+	})
+}
+
+func TestStandaloneRefusesABadConnector(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.standalone("a", map[string]string{"name": "c", "connector.class": "ProbeSink"})
+		<-a.done
+		if a.err == nil || !strings.Contains(a.err.Error(), "Must configure one of topics or topics.regex") {
+			t.Errorf("the worker ended with %v", a.err)
+		}
+		delete(fx.workers, "a")
 	})
 }

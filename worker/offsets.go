@@ -19,6 +19,9 @@ import (
 
 // withAdmin lends f an admin client on behalf of a connector, and the connector's group.
 func (h *Herder) withAdmin(name string, config map[string]string, f func(admin *kafka.Admin, groupID string) error) (err error) {
+	if config, err = h.cfg.providers.resolve(config); err != nil {
+		return err
+	}
 	cfg, err := kafka.NewConfig(h.cfg.admin("connector-worker-adminclient-"+name, config), h.dial)
 	if err != nil {
 		return fmt.Errorf("configure admin client: %w", err)
@@ -131,8 +134,11 @@ func (h *Herder) modify(ctx context.Context, name, done string, parse func() err
 		}
 		config = s.Config(name)
 		return nil
-	}, func(ctx context.Context) error {
+	}, func(ctx context.Context) (err error) {
 		if err := parse(); err != nil {
+			return err
+		}
+		if config, err = h.cfg.providers.resolve(config); err != nil {
 			return err
 		}
 		_, newConnector, ok := h.plugins.connector(config[keyConnectorClass])

@@ -103,7 +103,14 @@ func (h *Herder) reportTask(run *taskRun, s topics.State, trace string) {
 
 // newTask puts a task together from the connector's and its own config.
 func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, error) {
-	config := run.whole
+	config, err := h.cfg.providers.resolve(run.whole)
+	if err != nil {
+		return nil, err
+	}
+	own, err := h.cfg.providers.resolve(run.config)
+	if err != nil {
+		return nil, err
+	}
 	most, err := tasksMax(config)
 	if err != nil {
 		return nil, err
@@ -119,8 +126,8 @@ func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, err
 	run.version = connector.Version()
 	c := sink.Config{
 		Connector: run.id.Connector, TaskID: run.id.Task,
-		Task: connector.NewTask(), TaskConfig: run.config,
-		Topics: topicsOf(run.config), TopicsRegex: strings.TrimSpace(run.config[keyTopicsRegex]),
+		Task: connector.NewTask(), TaskConfig: maps.Clone(own),
+		Topics: topicsOf(own), TopicsRegex: strings.TrimSpace(own[keyTopicsRegex]),
 		ClientConfig:  h.cfg.topLevel(),
 		FlushInterval: h.cfg.FlushInterval, FlushTimeout: h.cfg.FlushTimeout, Grace: h.cfg.TaskGrace,
 		MemoryBytes: memory,

@@ -22,8 +22,8 @@ type validator struct {
 
 // validation gathers the result: entries by key, in the order in which they are shown.
 type validation struct {
-	given  map[string]*string
-	config map[string]string // given without the nulls
+	given  map[string]*string // with variables resolved
+	config map[string]string  // given without the nulls
 	infos  []connect.ConfigInfo
 	at     map[string]int // key -> index in infos
 	groups []string
@@ -32,11 +32,19 @@ type validation struct {
 // validate checks a config and says what is wrong with each key; it fails only when
 // there is no connector class to ask. ctx bounds what the connector checks outside.
 func (v *validator) validate(ctx context.Context, given map[string]*string) (*connect.ConfigInfos, error) {
-	r := &validation{given: given, config: map[string]string{}, at: map[string]int{}}
+	r := &validation{given: maps.Clone(given), config: map[string]string{}, at: map[string]int{}}
 	for k, value := range given {
 		if value != nil {
 			r.config[k] = *value
 		}
+	}
+	resolved, err := v.config.providers.resolve(r.config)
+	if err != nil {
+		return nil, err
+	}
+	r.config = resolved
+	for k, value := range resolved {
+		r.given[k] = &value
 	}
 	name, ok := r.config[keyConnectorClass]
 	if !ok {
@@ -61,7 +69,25 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 	v.converter(r, "key.converter")
 	v.converter(r, "value.converter")
 	v.headerConverter(r)
+	r.conceal(given)
 	return r.result(name), nil
+}
+
+// conceal shows variables instead of what they stand for, which is often a secret.
+func (r *validation) conceal(given map[string]*string) {
+	for i := range r.infos {
+		value := &r.infos[i].Value
+		raw, resolved := given[value.Name], r.given[value.Name]
+		if raw == nil || resolved == nil || *raw == *resolved {
+			continue
+		}
+		value.Value = raw
+		for n, e := range value.Errors {
+			if *resolved != "" {
+				value.Errors[n] = strings.ReplaceAll(e, *resolved, *raw)
+			}
+		}
+	}
 }
 
 // framework is the definition of what every sink connector knows, with the defaults that

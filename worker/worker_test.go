@@ -85,8 +85,29 @@ func (fx *fixture) worker(name string, props map[string]string) *running {
 	if err != nil {
 		fx.t.Fatal(err)
 	}
-	w.Worker, err = worker.New(worker.Options{
-		Config: cfg, AdvertisedURL: "http://" + w.id + "/", Logger: slog.New(slog.DiscardHandler),
+	fx.start(w, name, worker.Options{Config: cfg})
+	return w
+}
+
+// standalone starts a worker without a group.
+func (fx *fixture) standalone(name string, connectors ...map[string]string) *running {
+	fx.t.Helper()
+	w := &running{id: name + ":8083", done: make(chan struct{})}
+	cfg, _, err := worker.NewStandaloneConfig(map[string]string{
+		"bootstrap.servers": strings.Join(fx.kafka.ListenAddrs(), ","), "key.converter": "probe.Converter", "value.converter": "probe.Converter",
+		"offset.storage.file.filename": "/tmp/connect.offsets",
+	})
+	if err != nil {
+		fx.t.Fatal(err)
+	}
+	fx.start(w, name, worker.Options{Config: cfg, Standalone: true, Connectors: connectors})
+	return w
+}
+
+func (fx *fixture) start(w *running, name string, o worker.Options) {
+	fx.t.Helper()
+	o = worker.Options{
+		Config: o.Config, Standalone: o.Standalone, Connectors: o.Connectors, AdvertisedURL: "http://" + w.id + "/", Logger: slog.New(slog.DiscardHandler),
 		Plugins: fx.probe.plugins(name), Client: &http.Client{Transport: wire{fx}},
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			w.mu.Lock()
@@ -100,8 +121,9 @@ func (fx *fixture) worker(name string, props map[string]string) *running {
 			}
 			return c, err
 		},
-	})
-	if err != nil {
+	}
+	var err error
+	if w.Worker, err = worker.New(o); err != nil {
 		fx.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -111,7 +133,6 @@ func (fx *fixture) worker(name string, props map[string]string) *running {
 		defer close(w.done)
 		w.err = w.Run(ctx)
 	}()
-	return w
 }
 
 // A wire carries task configs from worker to worker, without HTTP servers.
