@@ -65,9 +65,6 @@ func (l *loop) commit(ctx context.Context, s connect.Session, mark faults.Mark, 
 	if err := l.faults.Wait(ctx, mark); err != nil {
 		return committed{err: err, fatal: ctx.Err() == nil}
 	}
-	if l.cancelled.Load() {
-		return committed{err: errLate}
-	}
 	return committed{offsets: offsets, err: l.member.Commit(ctx, s.Member, s.Generation, offsets)}
 }
 

@@ -349,6 +349,12 @@ func newRecorder() *recorder {
 	return &recorder{got: map[tp][]string{}, next: offsets{}, held: map[tp]bool{}}
 }
 
+// meet orders what the test and the task's goroutine do to the test's variables.
+func (r *recorder) meet() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+}
+
 func (r *recorder) note(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -394,6 +400,7 @@ func (r *recorder) Open(_ context.Context, parts []tp) (offsets, error) {
 }
 
 func (r *recorder) Put(_ context.Context, b *connect.Batch) error {
+	r.meet()
 	if b == nil {
 		r.mu.Lock()
 		r.idle++
@@ -419,6 +426,7 @@ func (r *recorder) Put(_ context.Context, b *connect.Batch) error {
 }
 
 func (r *recorder) PreCommit(context.Context) (offsets, error) {
+	r.meet()
 	if r.onCommit != nil {
 		return r.onCommit()
 	}
@@ -524,18 +532,21 @@ func consumer(t testing.TB, props map[string]string) *kafka.Config {
 
 // stop ends the task gracefully and returns what Run returned.
 func (s *stage) stop() error {
+	s.r.meet()
 	s.cancel()
 	return <-s.done
 }
 
 func (s *stage) rebalance(protocol string, parts ...tp) []kafka.Protocol {
 	s.t.Helper()
+	s.r.meet()
 	joined := s.w.round(s.t, protocol, parts...)
 	synctest.Wait()
 	return joined
 }
 
 func (s *stage) wait(d time.Duration) {
+	s.r.meet()
 	time.Sleep(d)
 	synctest.Wait()
 }

@@ -213,14 +213,12 @@ func (l *loop) pauseOrResume() {
 		l.state(Running, "")
 		return
 	}
-	if !l.portion.redelivery {
-		l.portion.end()
-		for _, p := range l.parts {
-			if p.added {
-				l.fetcher.Seek(p.TopicPartition, p.next)
-			}
+	l.portion.end()
+	l.queue = nil
+	for _, p := range l.parts {
+		if p.added {
+			l.fetcher.Seek(p.TopicPartition, p.next)
 		}
-		l.queue = nil
 	}
 	l.commitAt = time.Now()
 	l.state(Paused, "")

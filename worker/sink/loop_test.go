@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/worker/faults"
 )
 
 func TestDeliversEverythingInOrder(t *testing.T) {
@@ -147,7 +148,12 @@ func TestSeek(t *testing.T) {
 			s.r.onPut = func(b *connect.Batch) error {
 				if b != nil && !done {
 					done = true
+					v := b.Arena.Values(1)
+					v[0] = connect.IntValue(7)
 					s.r.tc.Seek(a0, 2490)
+					if v[0].Int() != 7 {
+						t.Error("the batch's arena was reset before Put has returned")
+					}
 				}
 				return nil
 			}
@@ -158,6 +164,48 @@ func TestSeek(t *testing.T) {
 			if len(got) != 510 || got[500] != "a-0@2490" || got[509] != "a-0@2499" {
 				t.Errorf("got %d records, want 500, then 2490 to 2499", len(got))
 			}
+		})
+	})
+	t.Run("in Put with a retry", func(t *testing.T) {
+		done := false
+		play(t, func(s *stage, _ *Config) {
+			s.w.produce(a0, 5)
+			s.r.onPut = func(b *connect.Batch) error {
+				if b != nil && !done {
+					done = true
+					s.r.tc.Seek(a0, 3)
+					return retry()
+				}
+				return nil
+			}
+		}, func(s *stage) {
+			s.rebalance("range", a0)
+			s.wait(time.Second)
+			s.wantRange(a0, 3, 5)
+		})
+	})
+	t.Run("while the start is looked up", func(t *testing.T) {
+		play(t, func(s *stage, c *Config) {
+			c.FlushInterval = time.Hour
+			s.w.produce(a0, 5)
+			s.w.fault = func(op string) error {
+				if op == "committed" {
+					time.Sleep(time.Second)
+				}
+				return nil
+			}
+			done := false
+			s.r.onPut = func(b *connect.Batch) error {
+				if b == nil && !done && len(s.r.tc.Assignment()) > 0 {
+					done = true
+					s.r.tc.Seek(a0, 3)
+				}
+				return nil
+			}
+		}, func(s *stage) {
+			s.rebalance("range", a0)
+			s.wait(5 * time.Second)
+			s.wantRange(a0, 3, 5)
 		})
 	})
 	t.Run("backwards while idle", func(t *testing.T) {
@@ -514,6 +562,28 @@ func TestConverterIsRetried(t *testing.T) {
 			}
 			if got := s.w.offsetsNow(); len(got) != 0 {
 				t.Errorf("committed %v, past a record that was never resolved", got)
+			}
+		})
+	})
+	t.Run("stop while it is asked", func(t *testing.T) {
+		play(t, func(s *stage, c *Config) {
+			edit(s, c)
+			c.Faults = faults.Config{TolerateAll: true}
+			c.Value = plain{func(ctx context.Context, data string) error {
+				if data == "a-0@2" {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return nil
+			}}
+		}, func(s *stage) {
+			s.rebalance("range", a0)
+			s.wait(time.Second)
+			if err := s.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if n := s.task.Errors().Skipped.Load(); n != 0 || len(s.w.offsetsNow()) != 0 {
+				t.Errorf("stopping skipped %d records and committed %v", n, s.w.offsetsNow())
 			}
 		})
 	})

@@ -484,6 +484,30 @@ func TestSlowCommitDoesNotStopReading(t *testing.T) {
 	})
 }
 
+// TestCommitsDoNotOvertake: a commit that hangs must not land after a later one, or the
+// next owner of the partition would start at an old offset.
+func TestCommitsDoNotOvertake(t *testing.T) {
+	play(t, func(s *stage, c *Config) { s.w.produce(a0, 5); c.FlushTimeout = time.Minute }, func(s *stage) {
+		first := true
+		s.w.setFault(func(op string) error {
+			if op == "commit" && first {
+				first = false
+				time.Sleep(3 * time.Second)
+			}
+			return nil
+		})
+		s.rebalance("range", a0)
+		s.wait(1500 * time.Millisecond) // the first commit hangs
+		s.w.produce(a0, 5)
+		s.wait(100 * time.Millisecond)
+		s.rebalance("range")
+		s.wait(5 * time.Second)
+		if want := []string{"1: a-0=5", "1: a-0=10"}; !slices.Equal(s.w.commits, want) {
+			t.Errorf("commits: got %v, want %v", s.w.commits, want)
+		}
+	})
+}
+
 func TestPreCommitAnswers(t *testing.T) {
 	t.Run("filtered", func(t *testing.T) {
 		play(t, func(s *stage, _ *Config) {
