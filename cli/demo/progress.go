@@ -30,6 +30,7 @@ func newProgress(cfg Config) *progress {
 func (p *progress) update(v view, now time.Time) {
 	if p.start < 0 {
 		p.start, p.began = v.out, now
+		p.cfg.say("records in tables, rate, and records still on their way:\n")
 	}
 	text := p.line(v, now)
 	switch {
@@ -45,7 +46,8 @@ func (p *progress) update(v view, now time.Time) {
 }
 
 // line is the bar, the records that are in the tables, their rate since the start
-// and the lag per topic.
+// and the lag per topic: less than 80 columns, since a line that wraps cannot be
+// redrawn in place.
 func (p *progress) line(v view, now time.Time) string {
 	rate := int64(0)
 	if d := now.Sub(p.began); d > 0 {
@@ -55,12 +57,12 @@ func (p *progress) line(v view, now time.Time) string {
 	for _, s := range sources {
 		lags = append(lags, s.topic+" "+commas(v.lag[s.topic]))
 	}
-	return fmt.Sprintf("%s %s of %s records in tables  %s/s  lag: %s",
+	return fmt.Sprintf("%s %s/%s  %s/s  lag %s",
 		bar(v.out, p.total), commas(v.out), commas(p.total), commas(rate), strings.Join(lags, ", "))
 }
 
 func bar(part, total int64) string {
-	const width = 24
+	const width = 12
 	full := int(min(max(part, 0)*width/max(total, 1), width))
 	return "[" + strings.Repeat("#", full) + strings.Repeat(".", width-full) + "]"
 }

@@ -21,8 +21,9 @@ func TestProgressLine(t *testing.T) {
 	p.update(view{out: 1000, lag: map[string]int64{"flights": 5000}}, began)
 	p.update(view{out: 2000}, began.Add(printEvery/2)) // too soon for a line
 	p.update(view{out: 362_891, done: true}, began.Add(10*time.Second))
-	want := "[........................] 1,000 of 362,891 records in tables  0/s  lag: flights 5,000, weather 0\n" +
-		"[########################] 362,891 of 362,891 records in tables  36,189/s  lag: flights 0, weather 0\n"
+	want := "records in tables, rate, and records still on their way:\n" +
+		"[............] 1,000/362,891  0/s  lag flights 5,000, weather 0\n" +
+		"[############] 362,891/362,891  36,189/s  lag flights 0, weather 0\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
@@ -34,7 +35,7 @@ func TestProgressInPlace(t *testing.T) {
 	p := newProgress(Config{Out: &out, Line: func(text string) { lines = append(lines, text) }})
 	p.update(view{}, time.Unix(0, 0))
 	p.update(view{out: 362_891, done: true}, time.Unix(1, 0))
-	if len(lines) != 2 || lines[1] != "" || strings.Count(out.String(), "\n") != 1 {
+	if len(lines) != 2 || lines[1] != "" || strings.Count(out.String(), "\n") != 2 {
 		t.Errorf("redrawn lines %q, printed %q; want a line, its removal, and the last one printed", lines, out.String())
 	}
 }
