@@ -19,7 +19,7 @@ func (d *ConfigDef) Validate(config map[string]*string) []ConfigInfo {
 		k := &d.Keys[i]
 		value, errs := k.value(config)
 		if k.Type == TypePassword && value != nil {
-			value = Text(hidden)
+			value = new(hidden)
 		}
 		infos[i] = ConfigInfo{
 			Definition: k.Info(),
@@ -88,7 +88,7 @@ func (k *ConfigKey) value(config map[string]*string) (value *string, errs []stri
 	return value, errs
 }
 
-var errNull = errors.New("Value must be non-null") //nolint:revive,staticcheck // Java's wording
+var errNull = errors.New("Value must be non-null")
 
 // invalid is Java's sentence for a value that cannot be; it shows no secrets.
 func (k *ConfigKey) invalid(value string, err error) string {
@@ -107,7 +107,7 @@ func (t ConfigType) canonical(text string) (string, error) {
 		case "true", "false":
 			return strings.ToLower(text), nil
 		}
-		return "", errors.New("Expected value to be either true or false") //nolint:revive,staticcheck // Java's wording
+		return "", errors.New("Expected value to be either true or false") //nolint:staticcheck // Java's wording
 	case TypeShort:
 		return integer(text, t, math.MinInt16, math.MaxInt16)
 	case TypeInt:
@@ -135,7 +135,7 @@ func integer(text string, t ConfigType, low, high int64) (string, error) {
 }
 
 func notANumber(t ConfigType) error {
-	return fmt.Errorf("Not a number of type %s", t) //nolint:revive,staticcheck // Java's wording
+	return fmt.Errorf("Not a number of type %s", t) //nolint:staticcheck // Java's wording
 }
 
 // javaSpace tells what String.trim removes.
@@ -164,7 +164,7 @@ func (v Values) Bool(key string) bool { return v[key] == "true" }
 
 // Int returns the value of an INT, SHORT or LONG key.
 func (v Values) Int(key string) int64 {
-	n, _ := strconv.ParseInt(v[key], 10, 64) //nolint:errcheck // Parse has looked at it; null is 0
+	n, _ := strconv.ParseInt(v[key], 10, 64) // Parse has looked at it; null is 0
 	return n
 }
 

@@ -54,7 +54,7 @@ func (k *ConfigKey) Info() *KeyInfo {
 		info.OrderInGroup = -1
 	}
 	if k.Type == TypePassword && k.Default != nil {
-		info.DefaultValue = Text(hidden)
+		info.DefaultValue = new(hidden)
 	}
 	if info.Width == "" {
 		info.Width = "NONE"

@@ -2,12 +2,11 @@ package rest
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"encoding/json"
 
 	"github.com/firn-io/firn/connect/entities"
 )

@@ -110,7 +110,7 @@ func TestRecordedAnswers(t *testing.T) {
 			if x.path == "/health" {
 				h.reply = nil
 			}
-			got := x.play(t, h)
+			got := x.play(t, h) //nolint:bodyclose // play has closed it
 			if asked := len(h.calls) > 0; asked == slices.Contains(own, name[:3]) && x.path != "/health" {
 				t.Errorf("%s %s asked the herder %q", x.method, x.path, h.calls)
 			}

@@ -71,12 +71,11 @@ func (s *Server) front(r *chi.Mux) http.Handler {
 		}
 		rctx := chi.NewRouteContext()
 		rctx.RoutePath = path
-		method := req.Method
-		switch {
-		case method == http.MethodHead:
+		switch req.Method {
+		case http.MethodHead:
 			req = req.Clone(req.Context())
 			req.Method = http.MethodGet // the server sends no body, having seen HEAD
-		case method == http.MethodOptions:
+		case http.MethodOptions:
 			s.options(w, r, path)
 			return
 		}
@@ -225,7 +224,7 @@ func encodeError(status int, message string) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(errorBody{status, message}) //nolint:errcheck // it holds nothing that cannot be encoded
+	_ = enc.Encode(errorBody{status, message}) // it holds nothing that cannot be encoded
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 

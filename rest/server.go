@@ -45,7 +45,7 @@ func Listen(ctx context.Context, listeners []string) ([]net.Listener, error) {
 	for _, l := range listeners {
 		u, err := url.Parse(l)
 		if err == nil && !strings.EqualFold(u.Scheme, "http") {
-			err = fmt.Errorf("only http is served")
+			err = errors.New("only http is served")
 		}
 		if err == nil {
 			var ln net.Listener

@@ -193,7 +193,7 @@ func (c *Config) warnings(def *connect.ConfigDef, unknownToClient []string) (lin
 // the REST server is bound to: rest.advertised.*, else the listener's host, else an
 // address of this machine.
 func (c *Config) Advertise(bound net.Addr) string {
-	host, port, _ := net.SplitHostPort(bound.String()) //nolint:errcheck // an address without a port is left out below
+	host, port, _ := net.SplitHostPort(bound.String()) // an address without a port is left out below
 	if len(c.Listeners) > 0 {
 		if u, err := url.Parse(c.Listeners[0]); err == nil && u.Hostname() != "" {
 			host = u.Hostname()
@@ -214,7 +214,7 @@ func (c *Config) Advertise(bound net.Addr) string {
 // localAddress is an address of this machine that others may reach, the loopback's if
 // there is none.
 func localAddress() string {
-	addrs, _ := net.InterfaceAddrs() //nolint:errcheck // the loopback serves as well
+	addrs, _ := net.InterfaceAddrs() // the loopback serves as well
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
 			return n.IP.String()

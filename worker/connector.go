@@ -183,14 +183,15 @@ func (i *instance) report(s topics.State, err error) {
 	if err != nil {
 		trace = err.Error()
 	}
-	switch h := i.herder; s {
-	case topics.StateUnassigned:
-		h.statuses.PutConnectorSafe(i.run.name, h.status(s, "", trace))
-	case topics.StateFailed:
-		h.statuses.PutConnectorSafe(i.run.name, h.status(s, i.version, trace))
-	default:
-		h.statuses.PutConnector(i.run.name, h.status(s, i.version, trace))
+	h, version := i.herder, i.version
+	if s == topics.StateUnassigned {
+		version = "" // as Java writes it
 	}
+	put := h.statuses.PutConnector
+	if late(s) {
+		put = h.statuses.PutConnectorSafe
+	}
+	put(i.run.name, h.status(s, version, trace))
 }
 
 // taskConfigs asks the connector for its task configs and adds what the worker adds.
@@ -231,7 +232,7 @@ func tasksMax(config map[string]string) (int, error) {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
 	if err != nil || n < 1 {
-		return 0, errors.New("Invalid value " + text + " for configuration tasks.max: Not a number of type INT from 1 on") //nolint:revive,staticcheck // Java's wording
+		return 0, errors.New("Invalid value " + text + " for configuration tasks.max: Not a number of type INT from 1 on") //nolint:staticcheck // Java's wording
 	}
 	return int(n), nil
 }
@@ -241,6 +242,6 @@ func enforced(config map[string]string) bool {
 }
 
 func tooManyTasks(connector string, n, most int) error {
-	return fmt.Errorf("The connector %s has generated %d tasks, which is greater than %d, the maximum number of tasks it is configured to create. "+ //nolint:revive,staticcheck // Java's wording
+	return fmt.Errorf("The connector %s has generated %d tasks, which is greater than %d, the maximum number of tasks it is configured to create. "+ //nolint:staticcheck // Java's wording
 		"This behaviour should be considered a bug and is disallowed. If necessary, it can be permitted by reconfiguring the connector with 'tasks.max.enforce' set to false", connector, n, most)
 }

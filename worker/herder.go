@@ -244,6 +244,10 @@ func (h *Herder) status(s topics.State, version, trace string) topics.Status {
 	return topics.Status{State: s, Trace: trace, Worker: h.id, Generation: h.generation.Load(), Version: version}
 }
 
+// late tells whether a state may be reported after another worker has taken over; it
+// must not hide what that one reports.
+func late(s topics.State) bool { return s == topics.StateFailed || s == topics.StateUnassigned }
+
 // startMember lets the membership run until memberCancel.
 func (h *Herder) startMember() {
 	if h.memberCancel != nil || h.ending {

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -37,25 +36,25 @@ var commonKeys = []connect.ConfigKey{
 	{Name: keyBootstrap, Type: connect.TypeList, Required: true, Importance: connect.High, Doc: "Host and port of some brokers, from which the client learns of the others."},
 	{Name: "key.converter", Type: connect.TypeClass, Required: true, Importance: connect.High, Doc: "Converter of record keys for connectors that name none."},
 	{Name: "value.converter", Type: connect.TypeClass, Required: true, Importance: connect.High, Doc: "Converter of record values for connectors that name none."},
-	{Name: "header.converter", Type: connect.TypeClass, Default: connect.Text("org.apache.kafka.connect.storage.SimpleHeaderConverter"), Importance: connect.Low, Doc: "Accepted; headers reach a task as bytes."},
-	{Name: "client.id", Type: connect.TypeString, Default: connect.Text(""), Importance: connect.Low, Doc: "Part of the client ids of the worker's own clients."},
-	{Name: "metadata.max.age.ms", Type: connect.TypeLong, Default: connect.Text("300000"), Importance: connect.Low, Doc: "How long metadata of topics stay fresh.", Check: atLeast(0)},
-	{Name: "task.shutdown.graceful.timeout.ms", Type: connect.TypeLong, Default: connect.Text("5000"), Importance: connect.Low, Doc: "How long tasks may take to stop, all of one call together.", Check: atLeast(0)},
-	{Name: "offset.flush.interval.ms", Type: connect.TypeLong, Default: connect.Text("60000"), Importance: connect.Low, Doc: "How often tasks are asked for offsets to commit.", Check: atLeast(1)},
-	{Name: "offset.flush.timeout.ms", Type: connect.TypeLong, Default: connect.Text("5000"), Importance: connect.Low, Doc: "How long such a commit may take.", Check: atLeast(1)},
-	{Name: "topic.creation.enable", Type: connect.TypeBoolean, Default: connect.Text("true"), Importance: connect.Low, Doc: "Accepted; for source connectors."},
-	{Name: "topic.tracking.enable", Type: connect.TypeBoolean, Default: connect.Text("true"), Importance: connect.Low, Doc: "Whether the topics that a connector reads are recorded."},
-	{Name: "topic.tracking.allow.reset", Type: connect.TypeBoolean, Default: connect.Text("true"), Importance: connect.Low, Doc: "Whether that record may be reset by the REST API."},
+	{Name: "header.converter", Type: connect.TypeClass, Default: new("org.apache.kafka.connect.storage.SimpleHeaderConverter"), Importance: connect.Low, Doc: "Accepted; headers reach a task as bytes."},
+	{Name: "client.id", Type: connect.TypeString, Default: new(""), Importance: connect.Low, Doc: "Part of the client ids of the worker's own clients."},
+	{Name: "metadata.max.age.ms", Type: connect.TypeLong, Default: new("300000"), Importance: connect.Low, Doc: "How long metadata of topics stay fresh.", Check: atLeast(0)},
+	{Name: "task.shutdown.graceful.timeout.ms", Type: connect.TypeLong, Default: new("5000"), Importance: connect.Low, Doc: "How long tasks may take to stop, all of one call together.", Check: atLeast(0)},
+	{Name: "offset.flush.interval.ms", Type: connect.TypeLong, Default: new("60000"), Importance: connect.Low, Doc: "How often tasks are asked for offsets to commit.", Check: atLeast(1)},
+	{Name: "offset.flush.timeout.ms", Type: connect.TypeLong, Default: new("5000"), Importance: connect.Low, Doc: "How long such a commit may take.", Check: atLeast(1)},
+	{Name: "topic.creation.enable", Type: connect.TypeBoolean, Default: new("true"), Importance: connect.Low, Doc: "Accepted; for source connectors."},
+	{Name: "topic.tracking.enable", Type: connect.TypeBoolean, Default: new("true"), Importance: connect.Low, Doc: "Whether the topics that a connector reads are recorded."},
+	{Name: "topic.tracking.allow.reset", Type: connect.TypeBoolean, Default: new("true"), Importance: connect.Low, Doc: "Whether that record may be reset by the REST API."},
 	{Name: "plugin.path", Type: connect.TypeString, Importance: connect.Low, Doc: "Accepted; plugins are compiled in, jars are not loaded."},
-	{Name: "plugin.discovery", Type: connect.TypeString, Default: connect.Text("hybrid_warn"), Importance: connect.Low, Doc: "Accepted; see plugin.path.", Check: oneOfFold("only_scan", "hybrid_warn", "hybrid_fail", "service_load")},
-	{Name: "config.providers", Type: connect.TypeList, Default: connect.Text(""), Importance: connect.Low, Doc: "Names of config providers, whose variables ${provider:path:key} configs may hold."},
-	{Name: keyOverrides, Type: connect.TypeString, Default: connect.Text("All"), Importance: connect.Medium, Doc: "Which client properties a connector may override: All, None, Principal or Allowlist.", Check: oneOf("All", "None", "Principal", "Allowlist")},
-	{Name: keyAllowlist, Type: connect.TypeList, Default: connect.Text(""), Importance: connect.Medium, Doc: "The properties that policy Allowlist allows."},
-	{Name: keyListeners, Type: connect.TypeList, Default: connect.Text("http://127.0.0.1:8083"), Importance: connect.Low, Doc: "Where the REST API listens; http://:8083 is every interface. Unlike Java's, the default is this machine alone.", Check: checkListeners},
+	{Name: "plugin.discovery", Type: connect.TypeString, Default: new("hybrid_warn"), Importance: connect.Low, Doc: "Accepted; see plugin.path.", Check: oneOfFold("only_scan", "hybrid_warn", "hybrid_fail", "service_load")},
+	{Name: "config.providers", Type: connect.TypeList, Default: new(""), Importance: connect.Low, Doc: "Names of config providers, whose variables ${provider:path:key} configs may hold."},
+	{Name: keyOverrides, Type: connect.TypeString, Default: new("All"), Importance: connect.Medium, Doc: "Which client properties a connector may override: All, None, Principal or Allowlist.", Check: oneOf("All", "None", "Principal", "Allowlist")},
+	{Name: keyAllowlist, Type: connect.TypeList, Default: new(""), Importance: connect.Medium, Doc: "The properties that policy Allowlist allows."},
+	{Name: keyListeners, Type: connect.TypeList, Default: new("http://127.0.0.1:8083"), Importance: connect.Low, Doc: "Where the REST API listens; http://:8083 is every interface. Unlike Java's, the default is this machine alone.", Check: checkListeners},
 	{Name: "rest.advertised.host.name", Type: connect.TypeString, Importance: connect.Low, Doc: "Host under which other workers reach this one."},
 	{Name: "rest.advertised.port", Type: connect.TypeInt, Importance: connect.Low, Doc: "Port under which other workers reach this one.", Check: atLeast(1)},
 	{Name: "rest.advertised.listener", Type: connect.TypeString, Importance: connect.Low, Doc: "Protocol under which other workers reach this one.", Check: oneOfFold("http", "https")},
-	{Name: keyMemoryBytes, Type: connect.TypeLong, Default: connect.Text("268435456"), Importance: connect.Medium, Doc: "Memory for buffered data, shared by the tasks that run on this worker.", Check: atLeast(1 << 20)},
+	{Name: keyMemoryBytes, Type: connect.TypeLong, Default: new("268435456"), Importance: connect.Medium, Doc: "Memory for buffered data, shared by the tasks that run on this worker.", Check: atLeast(1 << 20)},
 }
 
 // distributedKeys are what a member of a worker group needs besides. (Source:
@@ -63,26 +62,26 @@ var commonKeys = []connect.ConfigKey{
 var distributedKeys = []connect.ConfigKey{
 	{Name: keyGroupID, Type: connect.TypeString, Required: true, Importance: connect.High, Doc: "Name of the Connect cluster: its workers' group."},
 	{Name: "config.storage.topic", Type: connect.TypeString, Required: true, Importance: connect.High, Doc: "Topic of connector and task configs.", Check: notBlank},
-	{Name: "config.storage.replication.factor", Type: connect.TypeShort, Default: connect.Text("3"), Importance: connect.Low, Doc: "Replication of that topic when it is created.", Check: replication},
+	{Name: "config.storage.replication.factor", Type: connect.TypeShort, Default: new("3"), Importance: connect.Low, Doc: "Replication of that topic when it is created.", Check: replication},
 	{Name: "offset.storage.topic", Type: connect.TypeString, Required: true, Importance: connect.High, Doc: "Topic of source connectors' offsets; created for workers in Java.", Check: notBlank},
-	{Name: "offset.storage.partitions", Type: connect.TypeInt, Default: connect.Text("25"), Importance: connect.Low, Doc: "Partitions of that topic when it is created.", Check: partitions},
-	{Name: "offset.storage.replication.factor", Type: connect.TypeShort, Default: connect.Text("3"), Importance: connect.Low, Doc: "Replication of that topic when it is created.", Check: replication},
+	{Name: "offset.storage.partitions", Type: connect.TypeInt, Default: new("25"), Importance: connect.Low, Doc: "Partitions of that topic when it is created.", Check: partitions},
+	{Name: "offset.storage.replication.factor", Type: connect.TypeShort, Default: new("3"), Importance: connect.Low, Doc: "Replication of that topic when it is created.", Check: replication},
 	{Name: "status.storage.topic", Type: connect.TypeString, Required: true, Importance: connect.High, Doc: "Topic of connectors' and tasks' states.", Check: notBlank},
-	{Name: "status.storage.partitions", Type: connect.TypeInt, Default: connect.Text("5"), Importance: connect.Low, Doc: "Partitions of that topic when it is created.", Check: partitions},
-	{Name: "status.storage.replication.factor", Type: connect.TypeShort, Default: connect.Text("3"), Importance: connect.Low, Doc: "Replication of that topic when it is created.", Check: replication},
-	{Name: "session.timeout.ms", Type: connect.TypeInt, Default: connect.Text("10000"), Importance: connect.High, Doc: "A worker that is silent for so long counts as dead.", Check: atLeast(1)},
-	{Name: "rebalance.timeout.ms", Type: connect.TypeInt, Default: connect.Text("60000"), Importance: connect.High, Doc: "How long workers have to join a rebalance.", Check: atLeast(1)},
-	{Name: "heartbeat.interval.ms", Type: connect.TypeInt, Default: connect.Text("3000"), Importance: connect.High, Doc: "How often a worker shows that it lives.", Check: atLeast(1)},
-	{Name: "worker.sync.timeout.ms", Type: connect.TypeInt, Default: connect.Text("3000"), Importance: connect.Medium, Doc: "How long reading the config topic to its end may take.", Check: atLeast(1)},
-	{Name: "worker.unsync.backoff.ms", Type: connect.TypeInt, Default: connect.Text("300000"), Importance: connect.Medium, Doc: "How long an eager worker stays out of the group when it cannot.", Check: atLeast(0)},
-	{Name: "scheduled.rebalance.max.delay.ms", Type: connect.TypeInt, Default: connect.Text("300000"), Importance: connect.Low, Doc: "How long the work of a lost worker waits for its return.", Check: atLeast(0)},
-	{Name: "connect.protocol", Type: connect.TypeString, Default: connect.Text("sessioned"), Importance: connect.Low, Doc: "Protocol of the worker group: eager, compatible or sessioned.", Check: checkProtocol},
-	{Name: keyGeneration, Type: connect.TypeString, Default: connect.Text("HmacSHA256"), Importance: connect.Low, Doc: "Algorithm of the key that requests between workers are signed with.", Check: checkMac("key generation")},
+	{Name: "status.storage.partitions", Type: connect.TypeInt, Default: new("5"), Importance: connect.Low, Doc: "Partitions of that topic when it is created.", Check: partitions},
+	{Name: "status.storage.replication.factor", Type: connect.TypeShort, Default: new("3"), Importance: connect.Low, Doc: "Replication of that topic when it is created.", Check: replication},
+	{Name: "session.timeout.ms", Type: connect.TypeInt, Default: new("10000"), Importance: connect.High, Doc: "A worker that is silent for so long counts as dead.", Check: atLeast(1)},
+	{Name: "rebalance.timeout.ms", Type: connect.TypeInt, Default: new("60000"), Importance: connect.High, Doc: "How long workers have to join a rebalance.", Check: atLeast(1)},
+	{Name: "heartbeat.interval.ms", Type: connect.TypeInt, Default: new("3000"), Importance: connect.High, Doc: "How often a worker shows that it lives.", Check: atLeast(1)},
+	{Name: "worker.sync.timeout.ms", Type: connect.TypeInt, Default: new("3000"), Importance: connect.Medium, Doc: "How long reading the config topic to its end may take.", Check: atLeast(1)},
+	{Name: "worker.unsync.backoff.ms", Type: connect.TypeInt, Default: new("300000"), Importance: connect.Medium, Doc: "How long an eager worker stays out of the group when it cannot.", Check: atLeast(0)},
+	{Name: "scheduled.rebalance.max.delay.ms", Type: connect.TypeInt, Default: new("300000"), Importance: connect.Low, Doc: "How long the work of a lost worker waits for its return.", Check: atLeast(0)},
+	{Name: "connect.protocol", Type: connect.TypeString, Default: new("sessioned"), Importance: connect.Low, Doc: "Protocol of the worker group: eager, compatible or sessioned.", Check: checkProtocol},
+	{Name: keyGeneration, Type: connect.TypeString, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithm of the key that requests between workers are signed with.", Check: checkMac("key generation")},
 	{Name: "inter.worker.key.size", Type: connect.TypeInt, Importance: connect.Low, Doc: "Size of that key in bits; null is the algorithm's own.", Check: atLeast(8)},
-	{Name: "inter.worker.key.ttl.ms", Type: connect.TypeInt, Default: connect.Text("3600000"), Importance: connect.Low, Doc: "How long such a key is used; 0 is for ever.", Check: atLeast(0)},
-	{Name: keySignature, Type: connect.TypeString, Default: connect.Text("HmacSHA256"), Importance: connect.Low, Doc: "Algorithm of the signatures.", Check: checkMac("signature")},
-	{Name: keyVerification, Type: connect.TypeList, Default: connect.Text("HmacSHA256"), Importance: connect.Low, Doc: "Algorithms whose signatures are accepted.", Check: checkVerification},
-	{Name: "exactly.once.source.support", Type: connect.TypeString, Default: connect.Text("disabled"), Importance: connect.High, Doc: "Accepted when disabled: workers that write the config topic in transactions cannot share a group with this one.", Check: oneOfFold("disabled")},
+	{Name: "inter.worker.key.ttl.ms", Type: connect.TypeInt, Default: new("3600000"), Importance: connect.Low, Doc: "How long such a key is used; 0 is for ever.", Check: atLeast(0)},
+	{Name: keySignature, Type: connect.TypeString, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithm of the signatures.", Check: checkMac("signature")},
+	{Name: keyVerification, Type: connect.TypeList, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithms whose signatures are accepted.", Check: checkVerification},
+	{Name: "exactly.once.source.support", Type: connect.TypeString, Default: new("disabled"), Importance: connect.High, Doc: "Accepted when disabled: workers that write the config topic in transactions cannot share a group with this one.", Check: oneOfFold("disabled")},
 }
 
 // standaloneKeys are what a worker without a group accepts besides.
@@ -107,7 +106,7 @@ func atLeast(low int64) func(string) error {
 }
 
 // javaErrorf makes an error in Java's wording, which begins with a capital.
-func javaErrorf(format string, args ...any) error { return errors.New(fmt.Sprintf(format, args...)) } //nolint:perfsprint,revive // the format is not ours to change
+func javaErrorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 func oneOf(allowed ...string) func(string) error {
 	return func(value string) error {

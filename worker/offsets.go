@@ -52,7 +52,7 @@ func (h *Herder) Offsets(ctx context.Context, name string) (*entities.Offsets, e
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("Failed to retrieve consumer group offsets for connector %s: %w", name, err) //nolint:revive,staticcheck // Java's wording
+		return nil, fmt.Errorf("Failed to retrieve consumer group offsets for connector %s: %w", name, err) //nolint:staticcheck // Java's wording
 	}
 	return out, nil
 }

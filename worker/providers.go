@@ -161,7 +161,7 @@ func fileProvider(params map[string]string) (provider, error) {
 		}
 		data, err := readProvided(path)
 		if err != nil {
-			return nil, fmt.Errorf("Could not read properties from file %s: %w", path, err) //nolint:revive,staticcheck // Java's wording
+			return nil, fmt.Errorf("Could not read properties from file %s: %w", path, err) //nolint:staticcheck // Java's wording
 		}
 		props, err := ParseProperties(strings.NewReader(asciiProperties(data)))
 		maps.DeleteFunc(props, func(k, _ string) bool { return !slices.Contains(keys, k) })
@@ -199,7 +199,7 @@ func directoryProvider(params map[string]string) (provider, error) {
 			}
 			data, err := readProvided(file)
 			if err != nil {
-				return nil, fmt.Errorf("Could not read file %s for property %s: %w", file, key, err) //nolint:revive,staticcheck // Java's wording
+				return nil, fmt.Errorf("Could not read file %s for property %s: %w", file, key, err) //nolint:staticcheck // Java's wording
 			}
 			out[key] = string(data)
 		}
@@ -219,7 +219,7 @@ func envProvider(params map[string]string) (provider, error) {
 	}
 	return func(path string, keys []string) (map[string]string, error) {
 		if path != "" {
-			return nil, fmt.Errorf("Path is not supported for EnvVarConfigProvider, invalid value '%s'", path) //nolint:revive,staticcheck // Java's wording
+			return nil, fmt.Errorf("Path is not supported for EnvVarConfigProvider, invalid value '%s'", path) //nolint:staticcheck // Java's wording
 		}
 		out := map[string]string{}
 		for _, key := range keys {

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/firn-io/firn/connect"
 )
 
 func write(t *testing.T, path, text string) string {
@@ -76,8 +74,8 @@ func TestSecretsStayVariables(t *testing.T) {
 	v, _ := recordedValidator(t)
 	v.config.providers = p
 	infos, err := v.validate(t.Context(), map[string]*string{
-		"connector.class": connect.Text("IcebergSink"), "name": connect.Text("x"), "topics": connect.Text("t"),
-		"iceberg.catalog": connect.Text("${env:FIRN_SECRET}"), "tasks.max": connect.Text("${env:FIRN_SECRET}"),
+		"connector.class": new("IcebergSink"), "name": new("x"), "topics": new("t"),
+		"iceberg.catalog": new("${env:FIRN_SECRET}"), "tasks.max": new("${env:FIRN_SECRET}"),
 	})
 	if err != nil || infos.ErrorCount != 2 {
 		t.Fatalf("validated with %+v, %v; want two errors about tasks.max", infos, err)
@@ -93,7 +91,7 @@ func TestSecretsStayVariables(t *testing.T) {
 
 func cmpOr(s *string) *string {
 	if s == nil {
-		return connect.Text("")
+		return new("")
 	}
 	return s
 }

@@ -121,7 +121,7 @@ func (h *Herder) postTasks(ctx context.Context, leader, name string, configs []m
 	if answer.StatusCode < 300 {
 		return nil
 	}
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096)) //nolint:errcheck // the status says enough
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096)) // the status says enough
 	return fmt.Errorf("post task configs to the leader at %s: %s: %s", leader, answer.Status, text)
 }
 

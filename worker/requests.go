@@ -176,7 +176,7 @@ func (h *Herder) Restart(ctx context.Context, name string) error {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("Failed to start connector: %s: %w", name, err) //nolint:revive,staticcheck // Java's wording
+		return fmt.Errorf("Failed to start connector: %s: %w", name, err) //nolint:staticcheck // Java's wording
 	}
 	return nil
 }

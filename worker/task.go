@@ -91,14 +91,15 @@ func (h *Herder) reportTask(run *taskRun, s topics.State, trace string) {
 	if run.muted.Load() {
 		return
 	}
-	switch s {
-	case topics.StateUnassigned:
-		h.statuses.PutTaskSafe(run.id, h.status(s, "", trace))
-	case topics.StateFailed:
-		h.statuses.PutTaskSafe(run.id, h.status(s, run.version, trace))
-	default:
-		h.statuses.PutTask(run.id, h.status(s, run.version, trace))
+	version := run.version
+	if s == topics.StateUnassigned {
+		version = "" // as Java writes it
 	}
+	put := h.statuses.PutTask
+	if late(s) {
+		put = h.statuses.PutTaskSafe
+	}
+	put(run.id, h.status(s, version, trace))
 }
 
 // newTask puts a task together from the connector's and its own config.
@@ -177,7 +178,7 @@ func (h *Herder) taskClients(id group.TaskID, config map[string]string, c *sink.
 func (h *Herder) client(prefix string, config, props map[string]string) (*kafka.Config, error) {
 	for _, key := range slices.Sorted(maps.Keys(stripped(config, prefix))) {
 		if !h.cfg.mayOverride(key) {
-			return nil, fmt.Errorf("Client Config Overrides not allowed: the '%s' policy does not allow '%s' to be overridden in the connector configuration", h.cfg.OverridePolicy, prefix+key) //nolint:revive,staticcheck // Java's wording
+			return nil, fmt.Errorf("Client Config Overrides not allowed: the '%s' policy does not allow '%s' to be overridden in the connector configuration", h.cfg.OverridePolicy, prefix+key) //nolint:staticcheck // Java's wording
 		}
 	}
 	c, err := kafka.NewConfig(props, h.dial)
@@ -196,7 +197,7 @@ func (h *Herder) newConverter(key, fallback string, config map[string]string) (c
 	}
 	class, newConverter, ok := h.plugins.converter(name)
 	if !ok {
-		return nil, "", fmt.Errorf("Invalid value %s for configuration %s: Class %s could not be found.", name, key, name) //nolint:revive,staticcheck // Java's wording
+		return nil, "", fmt.Errorf("Invalid value %s for configuration %s: Class %s could not be found.", name, key, name) //nolint:staticcheck // Java's wording
 	}
 	converter := newConverter()
 	if err := converter.Configure(settings, key == "key.converter"); err != nil {
@@ -213,7 +214,7 @@ func (h *Herder) newTransforms(config map[string]string) ([]sink.Transform, erro
 		name := config[prefix+"type"]
 		class, newTransform, ok := h.plugins.transform(name)
 		if !ok {
-			return nil, fmt.Errorf("Invalid value %s for configuration %stype: Class %s could not be found.", name, prefix, name) //nolint:revive,staticcheck // Java's wording
+			return nil, fmt.Errorf("Invalid value %s for configuration %stype: Class %s could not be found.", name, prefix, name) //nolint:staticcheck // Java's wording
 		}
 		if config[prefix+"predicate"] != "" {
 			return nil, fmt.Errorf("predicates are not in this build: leave out %spredicate", prefix)

@@ -98,13 +98,13 @@ func (v *validator) framework(connector connect.Plugin, config map[string]string
 		k := &def.Keys[i]
 		switch k.Name {
 		case "connector.plugin.version":
-			k.Default = connect.Text(connector.Version())
+			k.Default = new(connector.Version())
 		case "key.converter":
 			k.Default, k.Check = v.defaultConverter(v.config.KeyConverter), v.checkConverter
 		case "value.converter":
 			k.Default, k.Check = v.defaultConverter(v.config.ValueConverter), v.checkConverter
 		case "header.converter":
-			k.Default = connect.Text(simpleHeaderConverter)
+			k.Default = new(simpleHeaderConverter)
 		case "key.converter.plugin.version", "value.converter.plugin.version":
 			name := config[strings.TrimSuffix(k.Name, ".plugin.version")]
 			if name == "" {
@@ -114,10 +114,10 @@ func (v *validator) framework(connector connect.Plugin, config map[string]string
 				}
 			}
 			if _, newConverter, ok := v.plugins.converter(name); ok {
-				k.Default = connect.Text(newConverter().Version())
+				k.Default = new(newConverter().Version())
 			}
 		case "header.converter.plugin.version":
-			k.Default = connect.Text(connect.APIVersion)
+			k.Default = new(connect.APIVersion)
 		}
 	}
 	return def
@@ -370,10 +370,10 @@ func (v *validator) definition(name string) ([]connect.KeyInfo, error) {
 		own := len(keys)
 		for _, k := range sinkKeys() {
 			if k.Name == "connector.plugin.version" {
-				k.Default = connect.Text(plugin.Version())
+				k.Default = new(plugin.Version())
 			}
 			if !slices.ContainsFunc(keys[:own], func(o connect.ConfigKey) bool { return o.Name == k.Name }) {
-				keys = append(keys[:len(keys):len(keys)], k)
+				keys = append(slices.Clip(keys), k)
 			}
 		}
 	}

@@ -214,9 +214,9 @@ func TestValidationFindsEverything(t *testing.T) {
 	for _, tt := range tests {
 		config := configOf(t, tt.config)
 		if config["name"] == nil {
-			config["name"] = connect.Text("x")
+			config["name"] = new("x")
 		}
-		config["connector.class"] = connect.Text("IcebergSink")
+		config["connector.class"] = new("IcebergSink")
 		infos, err := v.validate(t.Context(), config)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)

@@ -68,7 +68,7 @@ func New(o Options) (*Worker, error) {
 	}
 	for _, key := range []string{o.Config.KeyConverter, o.Config.ValueConverter} {
 		if _, _, ok := o.Plugins.converter(key); !ok {
-			return nil, fmt.Errorf("Class %s could not be found: this build has the converters %v", key, classes(o.Plugins.Converters)) //nolint:revive,staticcheck // Java's wording
+			return nil, fmt.Errorf("Class %s could not be found: this build has the converters %v", key, classes(o.Plugins.Converters)) //nolint:staticcheck // Java's wording
 		}
 	}
 	w := &Worker{opts: o, herder: newHerder(o, id)}
@@ -205,7 +205,7 @@ func (w *Worker) lookAround(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, admin.Close()) }()
 	id, err := admin.ClusterID(ctx)
 	if err != nil {
-		return fmt.Errorf("Failed to connect to and describe Kafka cluster. Check worker's broker connection and security properties: %w", err) //nolint:revive,staticcheck // Java's wording
+		return fmt.Errorf("Failed to connect to and describe Kafka cluster. Check worker's broker connection and security properties: %w", err) //nolint:staticcheck // Java's wording
 	}
 	h.clusterID.Store(&id)
 	if w.opts.Standalone {

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -287,7 +288,7 @@ func (c *probeConnector) Validate(context.Context, map[string]string) []connect.
 func (c *probeConnector) Start(_ context.Context, config map[string]string) error {
 	c.config = config
 	if config["probe.fail"] == "start" {
-		return fmt.Errorf("told to fail")
+		return errors.New("told to fail")
 	}
 	return nil
 }
@@ -309,9 +310,11 @@ func (c *probeConnector) Stop(context.Context) error {
 	}
 	return nil
 }
+
 func (c *probeConnector) NewTask() connect.SinkTask {
 	return &probeTask{probe: c.probe, worker: c.worker}
 }
+
 func (c *probeConnector) AlterOffsets(context.Context, map[string]string, map[connect.TopicPartition]*int64) (bool, error) {
 	return false, nil
 }
@@ -325,7 +328,7 @@ type probeTask struct {
 
 func (t *probeTask) Start(_ context.Context, tc connect.TaskContext, config map[string]string) error {
 	if config["probe.fail"] == "task" {
-		return fmt.Errorf("told to fail")
+		return errors.New("told to fail")
 	}
 	t.key = fmt.Sprintf("%s-%d", tc.Connector(), tc.Task())
 	t.next = map[connect.TopicPartition]int64{}
