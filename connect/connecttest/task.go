@@ -37,7 +37,15 @@ func Task(t *testing.T, c TaskCase) {
 			d.put(a, 3, 2, 5)
 			d.preCommit()
 		}},
-		{"partition lost and back", func(d *driver) { d.open(a); d.put(a, 0, 3, 3); d.close(true, a); d.preCommit(); d.open(a); d.put(a, 0, 3, 3); d.preCommit() }},
+		{"partition lost and back", func(d *driver) {
+			d.open(a)
+			d.put(a, 0, 3, 3)
+			d.close(true, a)
+			d.preCommit()
+			d.open(a)
+			d.put(a, 0, 3, 3)
+			d.preCommit()
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

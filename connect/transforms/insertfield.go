@@ -59,7 +59,7 @@ func (*InsertField) ConfigDef() *connect.ConfigDef {
 		key("static.field", "Field name for the static data field."+optionality),
 		key("static.value", "Value of the static field, if one is configured."),
 		{
-			Name: "replace.null.with.default", Type: connect.TypeBoolean, Default: connect.Text("true"), Importance: connect.Medium, Order: -1,
+			Name: "replace.null.with.default", Type: connect.TypeBoolean, Default: new("true"), Importance: connect.Medium, Order: -1,
 			Doc: "Whether fields that have a default value and are null get the default.",
 		},
 	}}
@@ -93,10 +93,10 @@ func (t *InsertField) Configure(config map[string]string) error {
 		t.fields = append(t.fields, insertion{name: name, schema: &schema, what: f.what, text: strings.TrimSpace(config["static.value"])})
 	}
 	if len(t.fields) == 0 {
-		return errors.New("No field insertion configured") //nolint:revive,staticcheck // Java's sentence
+		return errors.New("No field insertion configured") //nolint:staticcheck // Java's sentence
 	}
 	if _, ok := config["static.value"]; !ok && t.fields[len(t.fields)-1].what == insertStatic {
-		return errors.New("Invalid value null for configuration static.value: No value specified for static field: " + t.fields[len(t.fields)-1].name) //nolint:revive,staticcheck // Java's sentence
+		return errors.New("Invalid value null for configuration static.value: No value specified for static field: " + t.fields[len(t.fields)-1].name)
 	}
 	switch v := strings.ToLower(strings.TrimSpace(config["replace.null.with.default"])); v {
 	case "", "true":
@@ -104,7 +104,7 @@ func (t *InsertField) Configure(config map[string]string) error {
 	case "false":
 		t.nulls = true
 	default:
-		return errors.New("Invalid value " + v + " for configuration replace.null.with.default: Expected value to be either true or false") //nolint:revive,staticcheck // Java's sentence
+		return errors.New("Invalid value " + v + " for configuration replace.null.with.default: Expected value to be either true or false")
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (*RegexRouter) ConfigDef() *connect.ConfigDef {
 			Doc: "Regular expression to use for matching. It must match the whole topic.",
 			Check: func(v string) error {
 				if _, err := javaregex.Compile(v); err != nil {
-					return fmt.Errorf("Invalid regex: %w", err) //nolint:revive,staticcheck // Java's words
+					return fmt.Errorf("Invalid regex: %w", err) //nolint:staticcheck // Java's words
 				}
 				return nil
 			},
@@ -56,10 +56,10 @@ func (t *RegexRouter) Configure(config map[string]string) error {
 	}
 	var err error
 	if t.regex, err = javaregex.Compile(regex); err != nil {
-		return fmt.Errorf("Invalid value %s for configuration regex: Invalid regex: %w", regex, err) //nolint:revive,staticcheck // Java's sentence
+		return fmt.Errorf("Invalid value %s for configuration regex: Invalid regex: %w", regex, err) //nolint:staticcheck // Java's sentence
 	}
 	if t.replacement, err = t.regex.Replacement(replacement); err != nil {
-		return fmt.Errorf("Invalid value %s for configuration replacement: %w", replacement, err) //nolint:revive,staticcheck // Java's sentence
+		return fmt.Errorf("Invalid value %s for configuration replacement: %w", replacement, err) //nolint:staticcheck // Java's sentence
 	}
 	t.routes = make(map[string]string)
 	return nil

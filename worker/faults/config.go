@@ -60,7 +60,7 @@ type parser struct {
 
 func (p *parser) fail(key, value, why string) {
 	if p.err == nil {
-		p.err = fmt.Errorf("Invalid value %s for configuration %s: %s", value, key, why) //nolint:revive,staticcheck // Java's sentence
+		p.err = fmt.Errorf("Invalid value %s for configuration %s: %s", value, key, why) //nolint:staticcheck // Java's sentence
 	}
 }
 

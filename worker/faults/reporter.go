@@ -67,7 +67,7 @@ func (r *Reporter) Open(ctx context.Context) error {
 		return nil
 	}
 	if err := r.createTopic(ctx); err != nil {
-		return fmt.Errorf("Could not initialize dead letter queue with topic=%s: %w", r.cfg.DLQTopic, err) //nolint:revive,staticcheck // Java's sentence
+		return fmt.Errorf("Could not initialize dead letter queue with topic=%s: %w", r.cfg.DLQTopic, err) //nolint:staticcheck // Java's sentence
 	}
 	return r.queue.start()
 }
@@ -100,7 +100,7 @@ func (r *Reporter) Failed(ctx context.Context, f *Failure) error {
 		return nil
 	}
 	r.stats.Errors.Add(1)
-	return fmt.Errorf("Tolerance exceeded in error handler: %w", //nolint:revive,staticcheck // Java's sentence
+	return fmt.Errorf("Tolerance exceeded in error handler: %w", //nolint:staticcheck // Java's sentence
 		&connect.RecordError{Stage: f.Stage, At: f.TopicPartition, Offset: f.Offset, Err: f.Err})
 }
 

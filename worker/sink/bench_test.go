@@ -79,8 +79,10 @@ func BenchmarkLoop(b *testing.B) {
 	w := newWorld()
 	w.produce(a0, 1)
 	task := &sinkhole{recorder: *newRecorder(), n: int64(b.N), done: make(chan struct{})}
-	t := New(Config{Connector: "c", Task: task, Key: plain{}, Value: plain{}, Topics: []string{"a"}, Consumer: consumer(b, map[string]string{"bootstrap.servers": "localhost:9092", "auto.offset.reset": "earliest"}),
-		Logger: slog.New(slog.DiscardHandler)})
+	t := New(Config{
+		Connector: "c", Task: task, Key: plain{}, Value: plain{}, Topics: []string{"a"}, Consumer: consumer(b, map[string]string{"bootstrap.servers": "localhost:9092", "auto.offset.reset": "earliest"}),
+		Logger: slog.New(slog.DiscardHandler),
+	})
 	recs := make([]kafka.Raw, 5000)
 	for i := range recs {
 		recs[i] = kafka.Raw{Key: []byte("key"), Value: make([]byte, 200)}

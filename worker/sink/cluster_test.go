@@ -64,13 +64,19 @@ func (c *cluster) produce(p tp, from, to int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer out.Close()
+	defer closing(c.t, out)
 	var msgs []kafka.Message
 	for i := from; i < to; i++ {
 		msgs = append(msgs, kafka.Message{Topic: p.Topic, Partition: p.Partition, Key: []byte("k"), Value: fmt.Appendf(nil, "%s@%d", p, i), Timestamp: time.UnixMilli(1500), Headers: []connect.Header{{Key: "h", Value: []byte("v")}}})
 	}
 	if err := out.SendAll(c.t.Context(), msgs); err != nil {
 		c.t.Fatal(err)
+	}
+}
+
+func closing(t *testing.T, c io.Closer) {
+	if err := c.Close(); err != nil {
+		t.Errorf("close %T: %v", c, err)
 	}
 }
 
@@ -89,7 +95,7 @@ func (c *cluster) start(id int, edit func(r *recorder, cfg *Config)) *run {
 	cfg := Config{
 		Connector: "c", TaskID: id, Task: x.r, Key: plain{}, Value: plain{}, KeyClass: "KeyConverter", ValueClass: "ValueConverter", Topics: []string{"a", "b"},
 		Consumer: c.config(fmt.Sprintf("connector-consumer-c-%d", id)), FlushInterval: time.Second, MetadataMaxAge: 10 * time.Second,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	if edit != nil {
 		edit(x.r, &cfg)
@@ -122,7 +128,7 @@ func (c *cluster) committed(tps ...tp) string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer a.Close()
+	defer closing(c.t, a)
 	o, err := a.GroupOffsets(c.t.Context(), "connect-c", tps, true)
 	if err != nil {
 		c.t.Fatal(err)
@@ -223,7 +229,7 @@ func TestClusterNewTopicMatchesRegex(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer a.Close()
+		defer closing(c.t, a)
 		if err := a.CreateTopic(t.Context(), kafka.TopicSpec{Name: "b", Partitions: 1, ReplicationFactor: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +270,7 @@ func TestClusterDeadLetters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		defer closing(c.t, f)
 		f.Add(tp{Topic: "dlq"}, 0)
 		got, err := f.Poll(t.Context(), 5*time.Second)
 		if err != nil || len(got) != 1 || got[0].Len() != 1 {

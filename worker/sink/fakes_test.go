@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -184,11 +184,11 @@ func (m *fakeMember) Committed(_ context.Context, tps []tp) (offsets, error) {
 }
 
 func render(o offsets) string {
-	s := ""
+	var b strings.Builder
 	for _, p := range slices.SortedFunc(maps.Keys(o), tp.Compare) {
-		s += fmt.Sprintf(" %s=%d", p, o[p])
+		fmt.Fprintf(&b, " %s=%d", p, o[p])
 	}
-	return s
+	return b.String()
 }
 
 type fakeAdmin struct{ w *world }
@@ -495,7 +495,7 @@ func play(t *testing.T, edit func(s *stage, c *Config), script func(s *stage)) {
 		props := map[string]string{"bootstrap.servers": "localhost:9092", "auto.offset.reset": "earliest"}
 		cfg := Config{
 			Connector: "c", Task: s.r, Key: plain{}, Value: plain{}, KeyClass: "KeyConverter", ValueClass: "ValueConverter",
-			Topics: []string{"a", "b"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Topics: []string{"a", "b"}, Logger: slog.New(slog.DiscardHandler),
 			FlushInterval: time.Second, MemoryBytes: 1,
 			OnState: func(st State, trace string) { s.states, s.trace = append(s.states, string(st)), trace },
 			OnTopic: func(topic string) { s.topics = append(s.topics, topic) },

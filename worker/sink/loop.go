@@ -80,7 +80,7 @@ func (l *loop) run(ctx, hard context.Context) error {
 	hard, l.cancel = context.WithCancel(hard)
 	if err := l.open(ctx, hard); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // a stop ended it
 		}
 		return err
 	}
@@ -88,7 +88,7 @@ func (l *loop) run(ctx, hard context.Context) error {
 	if err := l.cfg.Task.Start(hard, taskContext{l}, l.cfg.TaskConfig); err != nil {
 		if ctx.Err() != nil {
 			l.log.Info("task was stopped while it started", "error", err)
-			return nil
+			return nil //nolint:nilerr // a stop is no failure
 		}
 		return fmt.Errorf("start task: %w", err)
 	}
@@ -282,7 +282,7 @@ func (l *loop) poll(ctx, hard context.Context) error {
 	got, err := l.fetcher.Poll(ctx, l.until(time.Now().Add(idlePut)))
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // a stop ended it
 		}
 		return fmt.Errorf("fetch: %w", err)
 	}
@@ -326,7 +326,7 @@ func unrecoverable(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("Exiting WorkerSinkTask due to unrecoverable exception: %w", err) //nolint:revive,staticcheck // Java's sentence
+	return fmt.Errorf("Exiting WorkerSinkTask due to unrecoverable exception: %w", err) //nolint:staticcheck // Java's sentence
 }
 
 // until is how long to wait at most: to at, or to the next commit.

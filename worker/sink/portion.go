@@ -84,7 +84,7 @@ func (l *loop) convert(ctx, hard context.Context) error {
 		keep, err := l.stages(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // a stop ended it, which says nothing about the record
 			}
 			if delay, again := l.faults.Retry(&q.trial, time.Now(), err); again {
 				q.retryAt = time.Now().Add(delay)

@@ -47,16 +47,15 @@ func (l *loop) prepare(ctx context.Context, e *kafka.Prepare) {
 				return nil // a newer one, or lost
 			}
 			l.preparing = nil
-			switch {
-			case err == nil:
+			if err == nil {
 				l.learn(known)
-			default:
-				l.log.Warn("joining the group with old knowledge of its topics", "error", err)
-				if s.known == nil {
-					s.known = map[string][]int32{}
-				}
-				s.refreshAt = time.Now().Add(lookupAgain)
+				return l.rejoin(ctx, e)
 			}
+			l.log.Warn("joining the group with old knowledge of its topics", "error", err)
+			if s.known == nil {
+				s.known = map[string][]int32{}
+			}
+			s.refreshAt = time.Now().Add(lookupAgain)
 			return l.rejoin(ctx, e)
 		}
 	})

@@ -40,7 +40,7 @@ func subscribe(cfg Config) (s subscription, err error) {
 	}
 	s.names = slices.Compact(slices.Sorted(slices.Values(cfg.Topics)))
 	if len(s.names) == 0 {
-		return s, errors.New("Must configure one of topics or topics.regex") //nolint:revive,staticcheck // Java's sentence
+		return s, errors.New("Must configure one of topics or topics.regex") //nolint:staticcheck // Java's sentence
 	}
 	return s, nil
 }
@@ -108,7 +108,7 @@ func (l *loop) refreshTopics(ctx context.Context) {
 			if err != nil {
 				s.refreshAt = time.Now().Add(lookupAgain)
 				l.log.Warn("cannot see which topics exist; trying again", "error", err)
-				return nil
+				return nil //nolint:nilerr // tried again
 			}
 			if !maps.EqualFunc(known, s.known, slices.Equal) {
 				l.member.Rejoin("subscribed topics or their partitions have changed")
