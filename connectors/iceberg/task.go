@@ -34,19 +34,20 @@ type Task struct {
 	channel *commit.Channel
 	budget  *datafile.Budget
 
-	chain     *commit.Chain
-	tables    map[string]*destination  // by name
-	byIdent   map[*string]*destination // by the address of the router's identifier
-	idents    []table.Identifier       // of the present record
-	into      []*destination           // likewise
-	lastIdent *string                  // of the record before, with its destination
-	lastDest  *destination
-	batch     uint64 // counts batches, so that floors are looked up once in each
-	clock     int    // counts openings, to tell floors read before from those read after
-	opened    map[connect.TopicPartition]int
-	errants   bool // records were reported since the last flush
-	throttled bool // open partitions are paused until files have been uploaded
-	hello     bool // a cycle is wanted soon
+	chain      *commit.Chain
+	tables     map[string]*destination  // by name
+	byIdent    map[*string]*destination // by the address of the router's identifier
+	idents     []table.Identifier       // of the present record
+	into       []*destination           // likewise
+	lastIdent  *string                  // of the record before, with its destination
+	lastDest   *destination
+	batch      uint64 // counts batches, so that floors are looked up once in each
+	generation int32  // of the session when lead last looked
+	clock      int    // counts openings, to tell floors read before from those read after
+	opened     map[connect.TopicPartition]int
+	errants    bool // records were reported since the last flush
+	throttled  bool // open partitions are paused until files have been uploaded
+	hello      bool // a cycle is wanted soon
 
 	mail      mailbox
 	announcer *announcer
@@ -195,9 +196,10 @@ func (t *Task) lead() {
 		t.resign()
 		t.resign = nil
 	}
-	if c := t.leader.Load(); c != nil {
+	if c := t.leader.Load(); c != nil && s.Generation != t.generation {
 		c.Wake()
 	}
+	t.generation = s.Generation
 }
 
 func (t *Task) coordinate() {

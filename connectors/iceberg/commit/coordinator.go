@@ -84,7 +84,8 @@ type job struct {
 
 // Rhythms of the coordinator.
 const (
-	heartbeat     = time.Second // a cycle is sent again after this, and sessions are looked at
+	heartbeat     = time.Second     // sessions are looked at
+	resend        = 3 * time.Second // a cycle is sent again, though nothing has changed
 	checkInterval = 10 * time.Second
 	inboxSize     = 1024
 )
@@ -241,7 +242,7 @@ func (c *Coordinator) step(ctx context.Context) {
 		c.publish(ctx)
 	}
 	c.storeOffsets(ctx)
-	if c.dirty || now.Sub(c.lastSent) >= heartbeat {
+	if c.dirty || now.Sub(c.lastSent) >= resend {
 		c.sendCycle(ctx)
 	}
 }
@@ -383,7 +384,7 @@ func (c *Coordinator) tell(ctx context.Context, outcomes []outcome, id [16]byte,
 func (c *Coordinator) storeOffsets(ctx context.Context) {
 	behind := make(map[connect.TopicPartition]int64)
 	for tp, l := range c.ledger.levels {
-		if c.stored[tp] != l.Done {
+		if c.stored[tp] < l.Done {
 			behind[tp] = l.Done
 		}
 	}

@@ -13,15 +13,21 @@ import (
 	"github.com/firn-io/firn/connect"
 )
 
-// openPartitions is step C0 for partitions that have no level yet, and looks whether a
-// topic was made anew: then its levels start over, since neither the group's offsets nor
-// the floors of the old topic say anything about the new one's records.
+// openPartitions is step C0 for partitions that have no level yet. Done now and then, it
+// also sees whether a topic was made anew (then its levels start over, since neither the
+// group's offsets nor the floors of the old topic say anything about the new one's
+// records), and whether the group's offsets are still those that were stored: a rival that
+// was still at work may have set them back after us, in the same generation.
 func (c *Coordinator) openPartitions(ctx context.Context, missing []connect.TopicPartition) {
 	subscribed, session, known := c.session.Subscribed, c.session, maps.Clone(c.known)
 	c.start(ctx, &c.jobs.open, "looking up start offsets", func(ctx context.Context) (func() error, error) {
 		o := opener{cfg: c.cfg}
 		if err := o.identify(ctx, subscribed, missing, known); err != nil {
 			return nil, err
+		}
+		var err error
+		if o.group, err = c.cfg.Group.Committed(ctx, subscribed); err != nil {
+			return nil, fmt.Errorf("read group offsets: %w", err)
 		}
 		fatal := o.resolve(ctx)
 		var stop *StopError
@@ -55,6 +61,15 @@ func (c *Coordinator) openedPartitions(o *opener) error {
 		c.ledger.drop(tp)
 		delete(c.stored, tp)
 	}
+	for tp := range c.stored {
+		g, ok := o.group[tp]
+		if !ok {
+			g = None
+		}
+		if g < c.stored[tp] && !c.jobs.store.busy {
+			c.stored[tp] = g
+		}
+	}
 	for tp, next := range o.start {
 		c.ledger.open(tp, o.ids[tp.Topic], next)
 		c.stored[tp] = next
@@ -77,6 +92,7 @@ func (e *StopError) Error() string { return e.Msg }
 type opener struct {
 	cfg      Config
 	ids      map[string]TopicID
+	group    map[connect.TopicPartition]int64 // the group's offsets
 	parts    []connect.TopicPartition // to open
 	renewed  []connect.TopicPartition // of those, the ones whose topic has a new id
 	start    map[connect.TopicPartition]int64
@@ -119,10 +135,6 @@ func (o *opener) resolve(ctx context.Context) error {
 	if len(o.parts) == 0 {
 		return nil
 	}
-	group, err := o.cfg.Group.Committed(ctx, o.parts)
-	if err != nil {
-		return fmt.Errorf("read group offsets: %w", err)
-	}
 	latest, err := o.cfg.Broker.Latest(ctx, o.parts)
 	if err != nil {
 		return fmt.Errorf("read log ends: %w", err)
@@ -136,7 +148,7 @@ func (o *opener) resolve(ctx context.Context) error {
 		return err
 	}
 	for _, tp := range o.parts {
-		next, have := group[tp]
+		next, have := o.group[tp]
 		if slices.Contains(o.renewed, tp) || (have && next > latest[tp] && tables.hasOther(o.cfg.Group.ID(), tp, o.ids[tp.Topic])) {
 			have = false // an offset of the deleted topic
 		}
