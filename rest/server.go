@@ -79,7 +79,10 @@ func New(o Options) *Server {
 		s.log = slog.Default()
 	}
 	if s.client == nil {
-		s.client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		s.client = &http.Client{
+			Transport:     &http.Transport{DisableKeepAlives: true}, // as Java: one connection per request, no proxy between workers
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
 	if s.commit == "" {
 		s.commit = "unknown"

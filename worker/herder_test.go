@@ -417,3 +417,55 @@ func TestStandaloneRefusesABadConnector(t *testing.T) {
 		delete(fx.workers, "a")
 	})
 }
+
+func TestAWorkerComesBack(t *testing.T) {
+	for _, cut := range []time.Duration{2 * time.Second, 15 * time.Second, 5 * time.Minute} {
+		inBubble(t, func(t *testing.T, fx *fixture) {
+			a := fx.worker("a", nil)
+			fx.create(a, "c", nil)
+			fx.wantStates(20*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+			a.cut()
+			time.Sleep(cut)
+			a.plug()
+			fx.eventually(10*time.Minute, func() string {
+				fx.probe.mu.Lock()
+				defer fx.probe.mu.Unlock()
+				if len(fx.probe.running) != 2 {
+					return fmt.Sprintf("after a cut of %v only %v run", cut, fx.probe.running)
+				}
+				return ""
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			if err := a.Herder().SetTarget(ctx, "c", entities.Stopped); err != nil {
+				t.Errorf("after a cut of %v: stop: %v", cut, err)
+			}
+			fx.wantStates(10*time.Minute, a, "c", "STOPPED@a []")
+			if len(fx.probe.double) > 0 {
+				t.Errorf("tasks ran twice at a time: %q", fx.probe.double)
+			}
+		})
+	}
+}
+
+func TestPausedFromTheStart(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.worker("a", nil)
+		fx.create(a, "c", nil)
+		fx.wantStates(20*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+		if err := a.Herder().SetTarget(t.Context(), "c", entities.Paused); err != nil {
+			t.Fatal(err)
+		}
+		fx.wantStates(20*time.Second, a, "c", "PAUSED@a [PAUSED@a PAUSED@a]")
+		fx.end(a)
+		b := fx.worker("b", nil)
+		fx.wantStates(20*time.Second, b, "c", "PAUSED@b [PAUSED@b PAUSED@b]")
+		if n := fx.probe.started("c-0"); n != 1 {
+			t.Errorf("task c-0 was started %d times, want once: it is paused", n)
+		}
+		if err := b.Herder().SetTarget(t.Context(), "c", entities.Started); err != nil {
+			t.Fatal(err)
+		}
+		fx.wantStates(20*time.Second, b, "c", "RUNNING@b [RUNNING@b RUNNING@b]")
+	})
+}

@@ -36,6 +36,9 @@ func (h *Herder) withAdmin(name string, config map[string]string, f func(admin *
 
 // Offsets are the committed offsets of a connector's consumer group.
 func (h *Herder) Offsets(ctx context.Context, name string) (*entities.Offsets, error) {
+	if err := h.loaded(ctx); err != nil {
+		return nil, err
+	}
 	s := h.configs.Snapshot()
 	if !s.Contains(name) {
 		return nil, entities.NotFound("Connector " + name + " not found")

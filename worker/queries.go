@@ -14,7 +14,22 @@ import (
 )
 
 // What follows is answered from what this worker has read of the internal topics,
-// without the loop, so that it is answered during a rebalance too.
+// without the loop, so that it is answered during a rebalance too; and not before they
+// have been read to their ends once, so that nothing seems to be missing.
+
+// loaded waits until then.
+func (h *Herder) loaded(ctx context.Context) error {
+	for _, ready := range []<-chan struct{}{h.statuses.Ready(), h.configs.Ready()} {
+		select {
+		case <-ready:
+		case <-h.closed:
+			return errShutdown
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
 
 // ClusterID is the id of the Kafka cluster, "" while it is not known.
 func (h *Herder) ClusterID() string {
@@ -33,12 +48,18 @@ func (h *Herder) Health(ctx context.Context) error {
 }
 
 // Connectors are the names of all connectors.
-func (h *Herder) Connectors(context.Context) ([]string, error) {
+func (h *Herder) Connectors(ctx context.Context) ([]string, error) {
+	if err := h.loaded(ctx); err != nil {
+		return nil, err
+	}
 	return append([]string{}, h.configs.Snapshot().Connectors()...), nil
 }
 
 // Connector describes a connector.
-func (h *Herder) Connector(_ context.Context, name string) (*entities.ConnectorInfo, error) {
+func (h *Herder) Connector(ctx context.Context, name string) (*entities.ConnectorInfo, error) {
+	if err := h.loaded(ctx); err != nil {
+		return nil, err
+	}
 	s := h.configs.Snapshot()
 	if !s.Contains(name) {
 		return nil, entities.NotFound("Connector " + name + " not found")
@@ -47,7 +68,10 @@ func (h *Herder) Connector(_ context.Context, name string) (*entities.ConnectorI
 }
 
 // Tasks are a connector's tasks with their configs.
-func (h *Herder) Tasks(_ context.Context, name string) ([]entities.TaskInfo, error) {
+func (h *Herder) Tasks(ctx context.Context, name string) ([]entities.TaskInfo, error) {
+	if err := h.loaded(ctx); err != nil {
+		return nil, err
+	}
 	s := h.configs.Snapshot()
 	if !s.Contains(name) {
 		return nil, entities.NotFound("Connector " + name + " not found")
@@ -60,7 +84,10 @@ func (h *Herder) Tasks(_ context.Context, name string) ([]entities.TaskInfo, err
 }
 
 // Status is the state of a connector and its tasks.
-func (h *Herder) Status(_ context.Context, name string) (*entities.ConnectorStateInfo, error) {
+func (h *Herder) Status(ctx context.Context, name string) (*entities.ConnectorStateInfo, error) {
+	if err := h.loaded(ctx); err != nil {
+		return nil, err
+	}
 	return h.stateInfo(name)
 }
 
@@ -93,7 +120,10 @@ func (h *Herder) kind(config map[string]string) string {
 }
 
 // TaskStatus is the state of one task.
-func (h *Herder) TaskStatus(_ context.Context, name string, task int) (*entities.TaskState, error) {
+func (h *Herder) TaskStatus(ctx context.Context, name string, task int) (*entities.TaskState, error) {
+	if err := h.loaded(ctx); err != nil {
+		return nil, err
+	}
 	s, ok := h.statuses.Task(group.TaskID{Connector: name, Task: task})
 	if !ok {
 		return nil, entities.NotFound("No status found for task " + name + "-" + strconv.Itoa(task))
@@ -102,9 +132,12 @@ func (h *Herder) TaskStatus(_ context.Context, name string, task int) (*entities
 }
 
 // Topics are the topics that a connector has used since the last reset (KIP-558).
-func (h *Herder) Topics(_ context.Context, name string) ([]string, error) {
+func (h *Herder) Topics(ctx context.Context, name string) ([]string, error) {
 	if !h.cfg.TopicTracking {
 		return nil, &entities.Error{Status: http.StatusForbidden, Message: "Topic tracking is disabled."}
+	}
+	if err := h.loaded(ctx); err != nil {
+		return nil, err
 	}
 	names := []string{}
 	for _, t := range h.statuses.Topics(name) {

@@ -130,6 +130,9 @@ func (h *Herder) SetTarget(ctx context.Context, name string, state entities.Targ
 	target := topics.TargetState(state)
 	check := h.contains(name, "Unknown connector %s")
 	if target != topics.Stopped {
+		if err := h.loaded(ctx); err != nil {
+			return err
+		}
 		if err := check(h.configs.Snapshot()); err != nil {
 			return err
 		}
@@ -276,6 +279,9 @@ func (h *Herder) ResetTopics(ctx context.Context, name string) error {
 	}
 	if !h.cfg.TopicReset {
 		return &entities.Error{Status: http.StatusForbidden, Message: "Topic tracking reset is disabled."}
+	}
+	if err := h.loaded(ctx); err != nil {
+		return err
 	}
 	for _, t := range h.statuses.Topics(name) {
 		h.statuses.DeleteTopic(name, t.Topic)

@@ -34,6 +34,7 @@ type taskRun struct {
 
 func (h *Herder) startTask(id group.TaskID, state clusterState, siblings int) {
 	run := &taskRun{id: id, config: state.TaskConfig(id), applied: state.AppliedConfig(id.Connector), whole: state.Config(id.Connector)}
+	run.paused = state.TargetState(id.Connector) == topics.Paused // so that it does not start first
 	run.label = "task " + id.String()
 	run.drop = func() {
 		if h.tasks[id] == run {

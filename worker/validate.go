@@ -178,7 +178,11 @@ func (r *validation) blame(key, message string) {
 	at, ok := r.at[key]
 	if !ok {
 		at = len(r.infos)
-		r.add(connect.ConfigInfo{Value: connect.ValueInfo{Name: key, Value: r.given[key], RecommendedValues: []string{}, Errors: []string{}, Visible: true}})
+		value := r.given[key]
+		if value != nil && secret(key) {
+			value = new("[hidden]")
+		}
+		r.add(connect.ConfigInfo{Value: connect.ValueInfo{Name: key, Value: value, RecommendedValues: []string{}, Errors: []string{}, Visible: true}})
 	}
 	value := &r.infos[at].Value
 	value.Errors = append(value.Errors, message)

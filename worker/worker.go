@@ -60,7 +60,11 @@ func New(o Options) (*Worker, error) {
 		o.Logger = slog.Default()
 	}
 	if o.Client == nil {
-		o.Client = &http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		o.Client = &http.Client{
+			Transport:     &http.Transport{ResponseHeaderTimeout: time.Minute, DisableKeepAlives: true}, // no proxy between workers
+			Timeout:       time.Minute,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
 	id, err := workerID(o.AdvertisedURL)
 	if err != nil {

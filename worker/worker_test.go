@@ -182,6 +182,14 @@ func (w *running) cut() {
 	for _, c := range w.conns {
 		c.Close() //nolint:errcheck // it is cut
 	}
+	w.conns = nil
+}
+
+// plug puts a worker back onto the network.
+func (w *running) plug() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = false
 }
 
 // eventually waits in fake time until check returns "".
