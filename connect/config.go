@@ -54,6 +54,3 @@ type ConfigDef struct{ Keys []ConfigKey }
 type ConfigError struct{ Key, Message string }
 
 func (e ConfigError) Error() string { return e.Message }
-
-// Text makes a pointer to a default value.
-func Text(s string) *string { return &s }

@@ -25,29 +25,28 @@ func configDef() *connect.ConfigDef {
 	key := func(name string, t connect.ConfigType, dflt *string, imp connect.Importance, doc string) connect.ConfigKey {
 		return connect.ConfigKey{Name: name, Type: t, Default: dflt, Importance: imp, Doc: doc, Order: -1}
 	}
-	text := connect.Text
 	return &connect.ConfigDef{Keys: []connect.ConfigKey{
 		key("iceberg.tables", connect.TypeList, nil, connect.High, "Comma-delimited list of destination tables"),
-		key("iceberg.tables.dynamic-enabled", connect.TypeBoolean, text("false"), connect.Medium, "Enable dynamic routing to tables based on a record value"),
+		key("iceberg.tables.dynamic-enabled", connect.TypeBoolean, new("false"), connect.Medium, "Enable dynamic routing to tables based on a record value"),
 		key("iceberg.tables.route-field", connect.TypeString, nil, connect.Medium, "Source record field for routing records to tables"),
 		key("iceberg.tables.default-commit-branch", connect.TypeString, nil, connect.Medium, "Default branch for commits"),
 		key("iceberg.tables.default-id-columns", connect.TypeString, nil, connect.Medium, "Default ID columns for tables, comma-separated"),
 		key("iceberg.tables.default-partition-by", connect.TypeString, nil, connect.Medium, "Default partition spec to use when creating tables, comma-separated"),
-		key("iceberg.tables.auto-create-enabled", connect.TypeBoolean, text("false"), connect.Medium, "Set to true to automatically create destination tables, false otherwise"),
-		key("iceberg.tables.schema-force-optional", connect.TypeBoolean, text("false"), connect.Medium, "Set to true to set columns as optional during table create and evolution, false to respect schema"),
-		key("iceberg.tables.schema-case-insensitive", connect.TypeBoolean, text("false"), connect.Medium, "Set to true to look up table columns by case-insensitive name, false for case-sensitive"),
-		key("iceberg.tables.evolve-schema-enabled", connect.TypeBoolean, text("false"), connect.Medium, "Set to true to add any missing record fields to the table schema, false otherwise"),
-		key("iceberg.catalog", connect.TypeString, text("iceberg"), connect.Medium, "Iceberg catalog name"),
-		key("iceberg.control.topic", connect.TypeString, text("control-iceberg"), connect.Medium, "Name of the control topic"),
-		key("iceberg.control.group-id-prefix", connect.TypeString, text("cg-control-"), connect.Low, "Prefix of the control consumer group"),
+		key("iceberg.tables.auto-create-enabled", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to automatically create destination tables, false otherwise"),
+		key("iceberg.tables.schema-force-optional", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to set columns as optional during table create and evolution, false to respect schema"),
+		key("iceberg.tables.schema-case-insensitive", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to look up table columns by case-insensitive name, false for case-sensitive"),
+		key("iceberg.tables.evolve-schema-enabled", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to add any missing record fields to the table schema, false otherwise"),
+		key("iceberg.catalog", connect.TypeString, new("iceberg"), connect.Medium, "Iceberg catalog name"),
+		key("iceberg.control.topic", connect.TypeString, new("control-iceberg"), connect.Medium, "Name of the control topic"),
+		key("iceberg.control.group-id-prefix", connect.TypeString, new("cg-control-"), connect.Low, "Prefix of the control consumer group"),
 		key("iceberg.connect.group-id", connect.TypeString, nil, connect.Low, "Name of the Connect consumer group, should not be set under normal conditions"),
-		key("iceberg.control.commit.interval-ms", connect.TypeInt, text("300000"), connect.Medium, "Coordinator interval for performing Iceberg table commits, in millis"),
-		key("iceberg.control.commit.timeout-ms", connect.TypeInt, text("30000"), connect.Medium, "Coordinator time to wait for worker responses before committing, in millis"),
-		key("iceberg.control.commit.threads", connect.TypeInt, text(strconv.Itoa(2*runtime.NumCPU())), connect.Medium, "Coordinator threads to use for table commits, default is (cores * 2)"),
+		key("iceberg.control.commit.interval-ms", connect.TypeInt, new("300000"), connect.Medium, "Coordinator interval for performing Iceberg table commits, in millis"),
+		key("iceberg.control.commit.timeout-ms", connect.TypeInt, new("30000"), connect.Medium, "Coordinator time to wait for worker responses before committing, in millis"),
+		key("iceberg.control.commit.threads", connect.TypeInt, new(strconv.Itoa(2*runtime.NumCPU())), connect.Medium, "Coordinator threads to use for table commits, default is (cores * 2)"),
 		key("iceberg.coordinator.transactional.prefix", connect.TypeString, nil, connect.Low, "Optional prefix of the transactional id for the coordinator"),
 		key("iceberg.hadoop-conf-dir", connect.TypeString, nil, connect.Medium, "If specified, Hadoop config files in this directory will be loaded"),
-		key("iceberg.coordinator-executor-keep-alive-timeout-ms", connect.TypeLong, text("120000"), connect.Low, "config to control coordinator executor keep alive time"),
-		key("iceberg.control.commit.max-consecutive-failures", connect.TypeInt, text("1"), connect.Medium, "Maximum number of consecutive commit failures before the coordinator terminates"),
+		key("iceberg.coordinator-executor-keep-alive-timeout-ms", connect.TypeLong, new("120000"), connect.Low, "config to control coordinator executor keep alive time"),
+		key("iceberg.control.commit.max-consecutive-failures", connect.TypeInt, new("1"), connect.Medium, "Maximum number of consecutive commit failures before the coordinator terminates"),
 	}}
 }
 
@@ -119,14 +118,15 @@ func (c *config) partitions(name string) []string {
 
 // hash is the same for all tasks of one configuration, and another after any change.
 func (c *config) hash() uint64 {
-	h := sha256.New()
+	var text strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(c.raw)) {
 		if k == "task.id" {
 			continue
 		}
-		fmt.Fprintf(h, "%d:%s=%d:%s\n", len(k), k, len(c.raw[k]), c.raw[k])
+		text.WriteString(strconv.Quote(k) + "=" + strconv.Quote(c.raw[k]) + "\n")
 	}
-	return binary.BigEndian.Uint64(h.Sum(nil))
+	sum := sha256.Sum256([]byte(text.String()))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // A parser reads typed values and collects what is wrong.

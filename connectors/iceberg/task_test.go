@@ -3,8 +3,8 @@ package iceberg
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -86,7 +86,7 @@ func (s *stage) produce(ctx context.Context, n int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer p.Close()
+	defer p.Close() //nolint:errcheck // everything was acknowledged
 	var msgs []kafka.Message
 	for _, tp := range s.parts() {
 		for range n {
@@ -130,9 +130,7 @@ func (s *stage) poll(d time.Duration) error {
 		if err := s.task.Put(s.t.Context(), nil); err != nil {
 			return err
 		}
-		for tp, at := range s.tc.TakeSeeks() {
-			s.next[tp] = at
-		}
+		maps.Copy(s.next, s.tc.TakeSeeks())
 		for _, tp := range s.tc.Parts {
 			from := s.next[tp]
 			to := min(from+7, int64(len(s.log[tp])))
@@ -386,12 +384,10 @@ func TestValidate(t *testing.T) {
 		{map[string]string{"iceberg.table.db.t.partition-by": "days(ts"}, []string{"iceberg.table.db.t.partition-by"}},
 	}
 	for i, tt := range tests {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			config := make(map[string]string)
 			for _, m := range []map[string]string{ok, tt.change} {
-				for k, v := range m {
-					config[k] = v
-				}
+				maps.Copy(config, m)
 			}
 			var got []string
 			for _, e := range New().Validate(t.Context(), config) {

@@ -135,7 +135,7 @@ func (ch *Channel) Run(ctx context.Context, handle func(m any)) error {
 	for {
 		fetched, err := ch.fetcher.Poll(ctx, readWait)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx is the usual end
 		}
 		if err != nil {
 			return fmt.Errorf("read control topic %s: %w", ch.topic, err)
@@ -188,7 +188,7 @@ func (ch *Channel) recover(f *kafka.Fetched) {
 		ch.fetcher.Remove(f.TopicPartition)
 		ch.fetcher.Add(f.TopicPartition, 0)
 	}
-	ch.log.Warn("control topic is disturbed", "partition", f.TopicPartition.String(), "error", f.Err)
+	ch.log.Warn("control topic is disturbed", "partition", f.String(), "error", f.Err)
 }
 
 // refresh reads partitions that have appeared, from their start, and makes a topic that

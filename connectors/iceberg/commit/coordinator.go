@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -395,9 +396,7 @@ func (c *Coordinator) storeOffsets(ctx context.Context) {
 	c.start(ctx, &c.jobs.store, "commit of group offsets", func(ctx context.Context) (func() error, error) {
 		err := c.cfg.Group.Commit(ctx, s, behind)
 		return func() error {
-			for tp, o := range behind {
-				c.stored[tp] = o
-			}
+			maps.Copy(c.stored, behind)
 			return nil
 		}, err
 	})

@@ -93,8 +93,8 @@ type opener struct {
 	cfg      Config
 	ids      map[string]TopicID
 	group    map[connect.TopicPartition]int64 // the group's offsets
-	parts    []connect.TopicPartition // to open
-	renewed  []connect.TopicPartition // of those, the ones whose topic has a new id
+	parts    []connect.TopicPartition         // to open
+	renewed  []connect.TopicPartition         // of those, the ones whose topic has a new id
 	start    map[connect.TopicPartition]int64
 	unstored map[connect.TopicPartition]int64 // of start, what the group does not hold yet
 }

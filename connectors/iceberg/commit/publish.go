@@ -88,7 +88,7 @@ func (p *publisher) try(ctx context.Context, target Target, units []*Unit, level
 		add, err := DecodeFiles(l.link.Version, l.link.SpecID, l.link.Files)
 		if err != nil {
 			out.refused, out.reason = l.unit, err.Error()
-			return out, nil
+			return out, nil //nolint:nilerr // trying again would not mend the unit
 		}
 		files = append(files, add...)
 	}

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,7 +41,7 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	for seed := range *simSeeds {
-		t.Run(fmt.Sprint(seed+1), func(t *testing.T) { simulate(t, uint64(seed+1)) })
+		t.Run(strconv.Itoa(seed+1), func(t *testing.T) { simulate(t, uint64(seed+1)) })
 	}
 }
 
@@ -103,7 +104,7 @@ func (w *world) pick(n int) int {
 
 func simulate(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
-		var out io.Writer = io.Discard
+		out := io.Discard
 		if *simSeed != 0 {
 			out = os.Stderr
 		}
@@ -278,11 +279,10 @@ func (w *world) verify() {
 				w.t.Fatal(err)
 			}
 			for _, m := range manifests {
-				entries, err := m.FetchEntries(fs, true)
-				if err != nil {
-					w.t.Fatal(err)
-				}
-				for _, e := range entries {
+				for e, err := range m.Entries(fs, true) {
+					if err != nil {
+						w.t.Fatal(err)
+					}
 					for _, r := range w.rows[e.DataFile().FilePath()] {
 						count[r]++
 					}
