@@ -146,6 +146,18 @@ func TestFailuresShow(t *testing.T) {
 		if err := a.Herder().Restart(t.Context(), "c"); err == nil || !strings.Contains(err.Error(), "told to fail") {
 			t.Errorf("restart of a connector that cannot start answered %v", err)
 		}
+		// Writing a config again starts a failed connector again, and only that.
+		fx.create(a, "f", map[string]string{"probe.fail": "once"})
+		fx.wantStates(20*time.Second, a, "f", "FAILED@a []")
+		for range 2 {
+			if _, _, err := a.Herder().PutConfig(t.Context(), "f", sinkConfig("f", map[string]string{"probe.fail": "once"})); err != nil {
+				t.Fatal(err)
+			}
+			fx.wantStates(20*time.Second, a, "f", "RUNNING@a [RUNNING@a RUNNING@a]")
+		}
+		if n := fx.probe.started("connector f"); n != 2 {
+			t.Errorf("connector f was started %d times, want 2", n)
+		}
 		// A config that can start repairs the connector; a failed task stays where it is.
 		if _, _, err := a.Herder().PutConfig(t.Context(), "c", sinkConfig("c", nil)); err != nil {
 			t.Fatal(err)
@@ -467,5 +479,25 @@ func TestPausedFromTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		fx.wantStates(20*time.Second, b, "c", "RUNNING@b [RUNNING@b RUNNING@b]")
+	})
+}
+
+// TestTasksMoveOnlyWhenTheyHaveStopped has tasks that take long to stop: the next owner
+// must not start them before.
+func TestTasksMoveOnlyWhenTheyHaveStopped(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.worker("a", nil)
+		fx.create(a, "c", map[string]string{"probe.fail": "slow", "tasks.max": "4"})
+		fx.wantStates(20*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a RUNNING@a RUNNING@a]")
+		fx.worker("b", nil)
+		fx.eventually(time.Minute, func() string {
+			if got := fx.states(a, "c"); strings.Count(got, "RUNNING") != 5 || strings.Count(got, "@b") != 2 {
+				return got
+			}
+			return ""
+		})
+		if len(fx.probe.double) > 0 {
+			t.Errorf("tasks ran twice at a time: %q", fx.probe.double)
+		}
 	})
 }

@@ -282,7 +282,7 @@ type probeConnector struct {
 
 func (c *probeConnector) ConfigDef() *connect.ConfigDef {
 	return &connect.ConfigDef{Keys: []connect.ConfigKey{
-		{Name: "probe.fail", Type: connect.TypeString, Importance: connect.Low, Doc: "start, task or panic: what fails."},
+		{Name: "probe.fail", Type: connect.TypeString, Importance: connect.Low, Doc: "What fails: start, once (the first start), panic, stop (it hangs), task, slow (tasks stop slowly)."},
 		{Name: "probe.count", Type: connect.TypeInt, Importance: connect.Low, Doc: "Number of tasks."},
 		{Name: "probe.password", Type: connect.TypePassword, Importance: connect.Low, Doc: "A secret."},
 	}}
@@ -295,7 +295,10 @@ func (c *probeConnector) Validate(context.Context, map[string]string) []connect.
 
 func (c *probeConnector) Start(_ context.Context, config map[string]string) error {
 	c.config = config
-	if config["probe.fail"] == "start" {
+	c.probe.mu.Lock()
+	defer c.probe.mu.Unlock()
+	c.probe.starts["connector "+config["name"]]++
+	if f := config["probe.fail"]; f == "start" || f == "once" && c.probe.starts["connector "+config["name"]] == 1 {
 		return errors.New("told to fail")
 	}
 	return nil
@@ -331,6 +334,7 @@ type probeTask struct {
 	probe  *probe
 	worker string
 	key    string
+	slow   bool
 	next   map[connect.TopicPartition]int64
 }
 
@@ -338,6 +342,7 @@ func (t *probeTask) Start(_ context.Context, tc connect.TaskContext, config map[
 	if config["probe.fail"] == "task" {
 		return errors.New("told to fail")
 	}
+	t.slow = config["probe.fail"] == "slow"
 	t.key = fmt.Sprintf("%s-%d", tc.Connector(), tc.Task())
 	t.next = map[connect.TopicPartition]int64{}
 	t.probe.mu.Lock()
@@ -366,6 +371,9 @@ func (t *probeTask) PreCommit(context.Context) (map[connect.TopicPartition]int64
 }
 func (t *probeTask) Close(context.Context, []connect.TopicPartition, bool) error { return nil }
 func (t *probeTask) Stop(context.Context) error {
+	if t.slow {
+		time.Sleep(4500 * time.Millisecond) // longer than heartbeats are apart, shorter than the grace period
+	}
 	t.probe.mu.Lock()
 	defer t.probe.mu.Unlock()
 	if t.probe.running[t.key] == t.worker {
