@@ -26,9 +26,18 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 200, "how many seeds TestSimulation runs")
+	simSeeds = flag.Int("sim.seeds", defaultSeeds(), "how many seeds TestSimulation runs; the environment's SEEDS is its default")
 	simSeed  = flag.Uint64("sim.seed", 0, "run this seed alone, and tell what happens")
 )
+
+// defaultSeeds is few: the simulation of whole clusters (internal/simtest) runs the same
+// code, and this one is for finding out which part of the protocol is to blame.
+func defaultSeeds() int {
+	if n, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil && n > 0 {
+		return n
+	}
+	return 40
+}
 
 // TestSimulation runs the real coordinator, chain and publisher in fake time, against a
 // catalog that loses and delays requests and replies, a control topic that loses, repeats
