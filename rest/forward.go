@@ -61,16 +61,15 @@ func (s *Server) forward(w http.ResponseWriter, r *request, target string) {
 func (s *Server) forwarded(r *request, target, hop string) *http.Request {
 	query := r.URL.Query()
 	query.Set("forward", hop)
-	out := (&http.Request{
-		Method: r.Method, URL: &url.URL{}, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(r.body)), ContentLength: int64(len(r.body)),
-	}).WithContext(r.Context())
+	out := (&http.Request{Method: r.Method, URL: &url.URL{}, Header: http.Header{}, Body: http.NoBody}).WithContext(r.Context())
 	if u, err := url.Parse(strings.TrimSuffix(target, "/") + r.URL.EscapedPath()); err == nil {
 		out.URL = u
 	}
 	out.URL.RawQuery = query.Encode()
 	out.Header.Set("Accept", "application/json")
 	out.Header.Set("User-Agent", "kafka-connect")
-	if len(r.body) > 0 {
+	if len(r.body) > 0 { // an empty body of another kind would be sent in chunks
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
 		out.Header.Set("Content-Type", "application/json")
 	}
 	if a := r.Header.Get("Authorization"); a != "" {

@@ -131,6 +131,11 @@ func TestForward(t *testing.T) {
 		t.Errorf("Location %q, want that of the worker asked: %q", got, want)
 	}
 
+	leader.calls = nil
+	if status, _, body = ask(t, "PUT", followerURL+"/connectors/c/stop", ""); status != 204 || len(leader.calls) != 1 {
+		t.Errorf("a request without a body was answered %d %s, the leader was asked %q; want 204", status, body, leader.calls)
+	}
+
 	leader.err = entities.Conflict("Connector c already exists")
 	status, _, body = ask(t, "POST", followerURL+"/connectors", `{"name":"c","config":{}}`)
 	if want := `{"error_code":409,"message":"Connector c already exists"}`; status != 409 || body != want {
