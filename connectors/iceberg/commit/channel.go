@@ -46,35 +46,38 @@ const (
 
 // OpenChannel connects to the control topic, which it creates with one partition if
 // there is none. What is sent from now on will be read.
-func OpenChannel(ctx context.Context, cfg *kafka.Config, topic, group string, log *slog.Logger) (ch *Channel, err error) {
-	ch = &Channel{topic: topic, group: group, key: []byte(uuid.NewString()), parts: make(map[int32]bool), log: log}
-	defer func() {
-		if err != nil {
-			ch.Close()
-		}
-	}()
+func OpenChannel(ctx context.Context, cfg *kafka.Config, topic, group string, log *slog.Logger) (*Channel, error) {
+	ch := &Channel{topic: topic, group: group, key: []byte(uuid.NewString()), parts: make(map[int32]bool), log: log}
+	if err := ch.open(ctx, cfg); err != nil {
+		ch.Close()
+		return nil, err
+	}
+	return ch, nil
+}
+
+func (ch *Channel) open(ctx context.Context, cfg *kafka.Config) (err error) {
 	if ch.admin, err = kafka.NewAdmin(cfg); err != nil {
-		return nil, fmt.Errorf("control topic %s: %w", topic, err)
+		return fmt.Errorf("control topic %s: %w", ch.topic, err)
 	}
 	if ch.producer, err = kafka.NewProducer(cfg); err != nil {
-		return nil, fmt.Errorf("control topic %s: %w", topic, err)
+		return fmt.Errorf("control topic %s: %w", ch.topic, err)
 	}
 	if ch.fetcher, err = kafka.NewFetcher(cfg); err != nil {
-		return nil, fmt.Errorf("control topic %s: %w", topic, err)
+		return fmt.Errorf("control topic %s: %w", ch.topic, err)
 	}
 	parts, err := ch.partitions(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ends, err := ch.admin.Offsets(ctx, parts, kafka.Latest)
 	if err != nil {
-		return nil, fmt.Errorf("read end of control topic %s: %w", topic, err)
+		return fmt.Errorf("read end of control topic %s: %w", ch.topic, err)
 	}
 	for tp, end := range ends {
 		ch.fetcher.Add(tp, end)
 		ch.parts[tp.Partition] = true
 	}
-	return ch, nil
+	return nil
 }
 
 // partitions lists the control topic's partitions, creating it when it is missing.
