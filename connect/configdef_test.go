@@ -23,7 +23,7 @@ func TestConfigDefParse(t *testing.T) {
 		{Name: "r", Type: connect.TypeString, Required: true},
 		{Name: "n", Type: connect.TypeInt, Default: new("1"), NotNull: true, Check: func(v string) error {
 			if v == "0" {
-				return errors.New("Value must be at least 1") //nolint:staticcheck // Java's wording
+				return errors.New("Value must be at least 1")
 			}
 			return nil
 		}},

@@ -14,7 +14,7 @@ import (
 type Herder interface {
 	ClusterID() string
 
-	// Health returns nil after a no-op has gone through the herder, ErrStarting of an
+	// Health returns nil after a no-op has gone through the herder, and an
 	// [entities.Error] with status 503 while the worker starts.
 	Health(ctx context.Context) error
 

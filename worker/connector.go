@@ -232,7 +232,7 @@ func tasksMax(config map[string]string) (int, error) {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
 	if err != nil || n < 1 {
-		return 0, errors.New("Invalid value " + text + " for configuration tasks.max: Not a number of type INT from 1 on") //nolint:staticcheck // Java's wording
+		return 0, errors.New("Invalid value " + text + " for configuration tasks.max: Not a number of type INT from 1 on")
 	}
 	return int(n), nil
 }

@@ -299,6 +299,8 @@ func TestFollowerPublishesThroughTheLeader(t *testing.T) {
 			}
 			return ""
 		})
+		fx.mu.Lock()
+		defer fx.mu.Unlock()
 		if len(fx.posts) == 0 || !strings.HasSuffix(fx.posts[len(fx.posts)-1], ": 204 No Content") {
 			t.Errorf("task configs were posted %q, want one that the leader took", fx.posts)
 		}

@@ -115,7 +115,7 @@ func splitProperty(line []byte) (key, value []byte) {
 	return line[:end], line[at:]
 }
 
-var errUnicode = errors.New(`Malformed \uxxxx encoding.`) //nolint:staticcheck // Java's wording
+var errUnicode = errors.New(`Malformed \uxxxx encoding.`) //nolint:revive,staticcheck // Java's wording
 
 // unescape resolves escapes and decodes ISO-8859-1.
 func unescape(b []byte) (string, error) {

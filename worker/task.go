@@ -198,7 +198,7 @@ func (h *Herder) newConverter(key, fallback string, config map[string]string) (c
 	}
 	class, newConverter, ok := h.plugins.converter(name)
 	if !ok {
-		return nil, "", fmt.Errorf("Invalid value %s for configuration %s: Class %s could not be found.", name, key, name) //nolint:staticcheck // Java's wording
+		return nil, "", fmt.Errorf("Invalid value %s for configuration %s: Class %s could not be found.", name, key, name) //nolint:revive,staticcheck // Java's wording
 	}
 	converter := newConverter()
 	if err := converter.Configure(settings, key == "key.converter"); err != nil {
@@ -215,7 +215,7 @@ func (h *Herder) newTransforms(config map[string]string) ([]sink.Transform, erro
 		name := config[prefix+"type"]
 		class, newTransform, ok := h.plugins.transform(name)
 		if !ok {
-			return nil, fmt.Errorf("Invalid value %s for configuration %stype: Class %s could not be found.", name, prefix, name) //nolint:staticcheck // Java's wording
+			return nil, fmt.Errorf("Invalid value %s for configuration %stype: Class %s could not be found.", name, prefix, name) //nolint:revive,staticcheck // Java's wording
 		}
 		if config[prefix+"predicate"] != "" {
 			return nil, fmt.Errorf("predicates are not in this build: leave out %spredicate", prefix)

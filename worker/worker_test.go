@@ -37,6 +37,7 @@ type fixture struct {
 	kafka *kfake.Cluster
 	probe *probe
 
+	mu      sync.Mutex // guards what follows
 	workers map[string]*running
 	posts   []string // task configs sent from worker to worker, and the answers
 }
@@ -129,7 +130,9 @@ func (fx *fixture) start(w *running, name string, o worker.Options) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop = cancel
+	fx.mu.Lock()
 	fx.workers[name] = w
+	fx.mu.Unlock()
 	go func() {
 		defer close(w.done)
 		w.err = w.Run(ctx)
@@ -140,7 +143,9 @@ func (fx *fixture) start(w *running, name string, o worker.Options) {
 type wire struct{ fx *fixture }
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.fx.mu.Lock()
 	to := w.fx.workers[r.URL.Hostname()]
+	w.fx.mu.Unlock()
 	var configs []map[string]string
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -156,8 +161,8 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		answer = &http.Response{StatusCode: http.StatusConflict, Status: err.Error(), Body: http.NoBody}
 	}
-	w.fx.probe.mu.Lock()
-	defer w.fx.probe.mu.Unlock()
+	w.fx.mu.Lock()
+	defer w.fx.mu.Unlock()
 	w.fx.posts = append(w.fx.posts, fmt.Sprintf("%s to %s: %s", name, r.URL.Host, answer.Status))
 	return answer, nil
 }
