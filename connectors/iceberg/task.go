@@ -153,6 +153,7 @@ func (t *Task) PreCommit(context.Context) (map[connect.TopicPartition]int64, err
 
 // Put takes a batch; a nil one only gives time to the mail.
 func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
+	before := t.clock
 	if err := t.mail.handle(ctx); err != nil {
 		return err
 	}
@@ -164,6 +165,9 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	}
 	if b == nil {
 		return nil
+	}
+	if t.opened[b.TopicPartition] > before {
+		return nil // fetched before the mail just handled opened the partition elsewhere: taking it would leave a hole
 	}
 	t.batch++
 	pos, open := t.chain.Position(b.TopicPartition)
