@@ -53,9 +53,10 @@ type Batch struct {
 
 	Records []Record // may be empty: records were filtered, or only time has passed
 
-	// Next is the offset to read after this batch. It counts what Records does not
-	// show: filtered, skipped and dead-lettered records, control records and gaps.
-	Next int64
+	// The batch stands for the offsets [First, Next), whether Records shows them or not:
+	// filtered, skipped and dead-lettered records, control records and gaps count. First
+	// is where the batch before ended, or what Seek said.
+	First, Next int64
 
 	Arena *Arena // for values made on the way; reset after Put
 }

@@ -153,7 +153,6 @@ func (t *Task) PreCommit(context.Context) (map[connect.TopicPartition]int64, err
 
 // Put takes a batch; a nil one only gives time to the mail.
 func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
-	before := t.clock
 	if err := t.mail.handle(ctx); err != nil {
 		return err
 	}
@@ -166,13 +165,16 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	if b == nil {
 		return nil
 	}
-	if t.opened[b.TopicPartition] > before {
-		return nil // fetched before the mail just handled opened the partition elsewhere: taking it would leave a hole
-	}
 	t.batch++
 	pos, open := t.chain.Position(b.TopicPartition)
 	if !open {
 		return nil // closed since it was fetched: it is read again where the chain ends
+	}
+	if b.First > pos {
+		// Fetched before the mail just handled opened the partition at a lower offset: the
+		// next unit would cover a hole.
+		t.tc.Seek(b.TopicPartition, pos)
+		return nil
 	}
 	for i := range b.Records {
 		r := &b.Records[i]

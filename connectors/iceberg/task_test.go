@@ -137,7 +137,7 @@ func (s *stage) poll(d time.Duration) error {
 			if s.tc.IsPaused(tp) || from == to {
 				continue
 			}
-			err := s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, Records: s.log[tp][from:to], Next: to, Arena: new(connect.Arena)})
+			err := s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, Records: s.log[tp][from:to], First: from, Next: to, Arena: new(connect.Arena)})
 			if _, again := errors.AsType[*connect.RetryError](err); again {
 				continue
 			}
@@ -359,7 +359,7 @@ func TestChainMovesBackUnderABatch(t *testing.T) {
 			cy.Levels = append(cy.Levels, commit.Level{TopicPartition: p, TopicID: task.chain.TopicID(p), End: 10, Done: 10})
 		}
 		task.mail.post(func(ctx context.Context) error { return task.observe(ctx, cy) })
-		if err := s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, Records: s.log[tp][40:47], Next: 47, Arena: new(connect.Arena)}); err != nil {
+		if err := s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, Records: s.log[tp][40:47], First: 40, Next: 47, Arena: new(connect.Arena)}); err != nil {
 			s.t.Fatal(err)
 		}
 		if got, _ := task.chain.Position(tp); got != 10 {

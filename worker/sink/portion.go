@@ -104,7 +104,7 @@ func (l *loop) convert(ctx, hard context.Context) error {
 		q.from.At(q.at, &q.raw)
 		next = q.raw.Offset
 	}
-	q.batch = connect.Batch{TopicPartition: q.from.TopicPartition, Records: q.records, Next: next, Arena: &q.arena}
+	q.batch = connect.Batch{TopicPartition: q.from.TopicPartition, Records: q.records, First: q.part.next, Next: next, Arena: &q.arena}
 	return l.deliver(hard)
 }
 
