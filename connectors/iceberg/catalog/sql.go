@@ -12,6 +12,7 @@ import (
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	sqlcatalog "github.com/apache/iceberg-go/catalog/sql"
 	"github.com/apache/iceberg-go/table"
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
@@ -57,12 +58,38 @@ func openSQL(ctx context.Context, name string, props map[string]string) (Catalog
 	for _, key := range []string{"uri", "jdbc.user", "jdbc.password"} {
 		delete(props, key) // what is left goes to the tables' storage
 	}
-	cat, err := sqlcatalog.NewCatalog(name, db, target.dialect, iceberg.Properties(props))
+	cat, err := newSQL(name, db, target.dialect, props)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open SQL catalog %s: %w", target.shown, err), db.Close())
 	}
 	return &sqlCatalog{cat, db}, nil
 }
+
+// newSQL makes the catalog's tables if they are missing. Tasks that start together
+// on an empty database do so at one time, and PostgreSQL's IF NOT EXISTS fails for
+// all but one of them; the next try finds the tables.
+func newSQL(name string, db *sql.DB, dialect sqlcatalog.SupportedDialect, props map[string]string) (cat *sqlcatalog.Catalog, err error) {
+	const tries = 5 // two tables and a column can be met
+	for range tries {
+		cat, err = sqlcatalog.NewCatalog(name, db, dialect, iceberg.Properties(props))
+		if e, ok := errors.AsType[*pgconn.PgError](err); !ok || !madeByAnother[e.Code] {
+			break
+		}
+	}
+	return cat, err
+}
+
+// madeByAnother are PostgreSQL's codes for a thing that came to be while we made it.
+var madeByAnother = map[string]bool{
+	pgerrUniqueViolation: true, pgerrDuplicateTable: true, pgerrDuplicateColumn: true, pgerrDuplicateObject: true,
+}
+
+const (
+	pgerrUniqueViolation = "23505" // in the system's own tables
+	pgerrDuplicateTable  = "42P07"
+	pgerrDuplicateColumn = "42701"
+	pgerrDuplicateObject = "42710"
+)
 
 // absolute makes a plain path independent of the working directory, since it ends
 // up in the metadata of tables.
