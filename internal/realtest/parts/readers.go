@@ -1,0 +1,104 @@
+//go:build unix
+
+package parts
+
+import (
+	"bytes"
+	"context"
+	_ "embed" // the scripts
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+)
+
+var (
+	//go:embed readers/requirements.txt
+	requirements []byte
+	//go:embed readers/read.py
+	readScript []byte
+)
+
+// Readers are DuckDB and PyIceberg.
+type Readers struct{ python, script string }
+
+// NewReaders installs the readers; dir is for the script.
+func NewReaders(ctx context.Context, dir string) (*Readers, error) {
+	venv, err := install("readers", requirements, func(venv string) error {
+		python, err := tool("python3")
+		if err != nil {
+			return err
+		}
+		if _, err := run(ctx, "", nil, python, "-m", "venv", venv); err != nil {
+			return err
+		}
+		list := filepath.Join(venv, "requirements.txt")
+		if err := os.WriteFile(list, requirements, 0o644); err != nil {
+			return err
+		}
+		_, err = run(ctx, "", nil, filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-compile", "-r", list)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &Readers{filepath.Join(venv, "bin", "python"), filepath.Join(dir, "read.py")}
+	return r, os.WriteFile(r.script, readScript, 0o644)
+}
+
+// Slice is what a reader saw of one source partition, by the columns _partition and
+// _offset, and the sum of the column that was asked for.
+type Slice struct {
+	Partition        int32
+	Rows, Offsets    int64 // all, and different ones
+	First, Last, Sum int64
+}
+
+// Table is a table as independent programs see it.
+type Table struct {
+	DuckDB, PyIceberg []Slice // in order of partition
+	Files             []string
+	Partitioning      []string // transform(field)
+	Snapshots         int
+	Columns           map[string]string // name to Iceberg type
+}
+
+// Read reads the table NAMESPACE.NAME of the catalog that the properties describe to
+// PyIceberg, adding up a column.
+func (r *Readers) Read(ctx context.Context, catalog map[string]string, table, sum string) (*Table, error) {
+	request, err := json.Marshal(map[string]any{"catalog": catalog, "table": table, "sum": sum})
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, r.python, r.script)
+	cmd.Stdin = bytes.NewReader(request)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("read table %s: %w: %s", table, err, stderr.Bytes())
+	}
+	var answer struct {
+		DuckDB, PyIceberg   [][6]int64
+		Files, Partitioning []string
+		Snapshots           int
+		Columns             map[string]string
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return nil, fmt.Errorf("read table %s: answer %.500q: %w", table, out, err)
+	}
+	slices.Sort(answer.Files)
+	return &Table{
+		slicesOf(answer.DuckDB), slicesOf(answer.PyIceberg), answer.Files, answer.Partitioning, answer.Snapshots, answer.Columns,
+	}, nil
+}
+
+func slicesOf(rows [][6]int64) []Slice {
+	var all []Slice
+	for _, r := range rows {
+		all = append(all, Slice{int32(r[0]), r[1], r[2], r[3], r[4], r[5]})
+	}
+	return all
+}
