@@ -38,12 +38,31 @@ func (e *RecordError) Error() string {
 func (e *RecordError) Unwrap() error { return e.Err }
 
 // A RetryError says that the same call may succeed later: Java's RetriableException.
-type RetryError struct{ Err error }
+type RetryError struct {
+	Err error
+
+	// Outage: a service that every record needs does not answer, such as a schema
+	// registry. Nothing is wrong with the record, and the next would fare no better: the
+	// runtime waits for some minutes even if errors.retry.timeout allows no retry, and no
+	// record is skipped because of it.
+	Outage bool
+}
 
 func (e *RetryError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the cause.
 func (e *RetryError) Unwrap() error { return e.Err }
+
+// A FatalError says that no record will fare better before the operator has changed
+// something, such as a password that the registry refuses: it ends the task whatever
+// errors.tolerance says, for else a whole topic would be skipped. Hint, if any, is what
+// to change.
+type FatalError struct {
+	Msg  string
+	Hint string
+}
+
+func (e *FatalError) Error() string { return hinted(e.Msg, e.Hint) }
 
 // A DataError says that a datum is not what the converter, the transformation or
 // the table can take: Java's DataException. Hint, if any, is what to change.
@@ -52,9 +71,11 @@ type DataError struct {
 	Hint string
 }
 
-func (e *DataError) Error() string {
-	if e.Hint == "" {
-		return e.Msg
+func (e *DataError) Error() string { return hinted(e.Msg, e.Hint) }
+
+func hinted(msg, hint string) string {
+	if hint == "" {
+		return msg
 	}
-	return e.Msg + " (" + e.Hint + ")"
+	return msg + " (" + hint + ")"
 }

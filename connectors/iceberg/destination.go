@@ -32,6 +32,7 @@ type destination struct {
 	loading  bool
 	notNow   time.Time     // after a failed load
 	pause    time.Duration // grows with failures
+	trouble  error         // of the last load, nil after a good one
 
 	floors map[connect.TopicPartition]int64 // f of the protocol: what rows of the open ranges are filtered with
 	batch  uint64                           // the task's batch for which floor was looked up
@@ -126,6 +127,9 @@ func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartiti
 			if err := t.load(d, r); err != nil {
 				return false, t.errant(ctx, r, err)
 			}
+			if d.trouble != nil {
+				return false, &connect.RetryError{Err: fmt.Errorf("table %s cannot be loaded yet: %w", d.target.Table, d.trouble)}
+			}
 			return false, &connect.RetryError{Err: fmt.Errorf("table %s is being loaded", d.target.Table)}
 		}
 		f = d.read.F(commit.NewSource(t.tc.Group().ID(), tp, t.chain.TopicID(tp)))
@@ -188,13 +192,14 @@ func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit
 	switch {
 	case err == nil:
 		d.table, d.read, d.readAt, d.loadedAt = tbl, floors, begun, time.Now()
-		d.notNow, d.pause = time.Time{}, 0
+		d.notNow, d.pause, d.trouble = time.Time{}, 0, nil
 		return nil
 	case errors.Is(err, icebergcatalog.ErrNoSuchTable) && !t.cfg.autoCreate:
 		return fmt.Errorf("table %s does not exist (create it, or set iceberg.tables.auto-create-enabled=true)", d.target.Table)
 	case errors.Is(err, icebergcatalog.ErrNoSuchTable):
 		d.table = nil // dropped: the next record creates it
 	}
+	d.trouble = err
 	d.pause = min(max(2*d.pause, firstLoadWait), lastLoadWait)
 	d.notNow = time.Now().Add(d.pause)
 	t.tc.Logger().Warn("table cannot be loaded; records wait", "table", d.target.Table, "retry_in", d.pause, "error", err)

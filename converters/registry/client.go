@@ -23,7 +23,8 @@ const (
 )
 
 // A Client reads schemas from a registry. It remembers what it found for good, since
-// ids are never reused, and what it did not find for ten seconds.
+// ids are never reused, and what it did not find for ten seconds. Anything else is asked
+// again.
 //
 // srclient speaks the protocol. It has no context, no fail-over, no retry and one
 // flight per caller, so those are here: see session.
@@ -114,8 +115,12 @@ func (c *Client) fetch(ctx context.Context, id uint32) (*Schema, error) {
 	s := &session{ctx: ctx, client: c}
 	rest := s.rest()
 	got, err := rest.GetSchema(int(id))
+	what := fmt.Sprintf("schema id %d", id)
 	if err != nil {
-		return nil, c.explain(fmt.Sprintf("schema id %d", id), err)
+		return nil, c.explain(what, err)
+	}
+	if got.Schema() == "" {
+		return nil, c.explain(what, errors.New("the answer holds no schema"))
 	}
 	if err := s.checkRules(); err != nil {
 		return nil, &connect.DataError{Msg: fmt.Sprintf("schema id %d %v", id, err)}
@@ -168,31 +173,35 @@ func (c *Client) resolve(rest *srclient.SchemaRegistryClient, refs []srclient.Re
 func (c *Client) explain(what string, err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // the wrapper names a placeholder host
+	} else {
+		err = fmt.Errorf("%w: %w", errReply, err) // it came, and srclient cannot read it
 	}
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	status, ok := errors.AsType[*statusError](err)
 	switch {
-	case ok && status.code == http.StatusNotFound:
+	case ok && status.code == http.StatusNotFound && status.reason/100 == http.StatusNotFound: // 40401 to 40403; other programs answer 404 without
 		return &connect.DataError{
 			Msg:  fmt.Sprintf("%s is not in the registry at %s", what, status.at),
 			Hint: "the data may come from producers that use another registry: check " + keyURL,
 		}
 	case ok && status.code == http.StatusUnauthorized:
-		return &connect.DataError{
+		return &connect.FatalError{
 			Msg:  fmt.Sprintf("read %s: the registry at %s does not accept the credentials (401)", what, status.at),
 			Hint: "check " + keyBasic + " and " + keyUser + ", or " + keyToken,
 		}
 	case ok && status.code == http.StatusForbidden:
-		return &connect.DataError{
+		return &connect.FatalError{
 			Msg:  fmt.Sprintf("read %s: the registry at %s forbids it (403)", what, status.at),
 			Hint: "give the user of " + keyUser + " or " + keyToken + " the right to read schemas",
 		}
 	case ok && !status.retriable():
-		return &connect.DataError{Msg: fmt.Sprintf("read %s: %v", what, err), Hint: "check " + keyURL}
+		return &connect.FatalError{Msg: fmt.Sprintf("read %s: %v", what, err), Hint: "no schema registry, or not the path of one: check " + keyURL}
 	case errors.Is(err, errReply):
+		return &connect.FatalError{Msg: fmt.Sprintf("read %s: %v", what, err), Hint: "no schema registry, or not the path of one: check " + keyURL}
+	case errors.Is(err, errSize):
 		return &connect.DataError{Msg: fmt.Sprintf("read %s: %v", what, err)}
 	}
-	return &connect.RetryError{Err: fmt.Errorf("read %s from the schema registry: %w", what, err)}
+	return &connect.RetryError{Outage: true, Err: fmt.Errorf("read %s from the schema registry: %w", what, err)}
 }

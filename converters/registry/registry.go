@@ -16,9 +16,10 @@ import (
 
 // A Source is where converters get schemas from.
 type Source interface {
-	// Schema returns the schema with the id. Errors: [connect.RetryError] when the same
-	// call may succeed later, [connect.DataError] when there is no such schema or it
-	// cannot be read, the context's error.
+	// Schema returns the schema with the id. Errors: [connect.RetryError] with Outage when the
+	// same call may succeed later, [connect.DataError] when there is no such schema or it
+	// cannot be used, [connect.FatalError] when the registry refuses the caller or is none,
+	// the context's error.
 	Schema(ctx context.Context, id uint32) (*Schema, error)
 }
 

@@ -123,36 +123,55 @@ func TestWaiterOutlivesAsker(t *testing.T) {
 	wg.Wait()
 }
 
+func class(err error) string {
+	if e, ok := errors.AsType[*connect.RetryError](err); ok && e.Outage {
+		return "outage"
+	}
+	if _, ok := errors.AsType[*connect.FatalError](err); ok {
+		return "fatal"
+	}
+	if _, ok := errors.AsType[*connect.DataError](err); ok {
+		return "data"
+	}
+	return "none"
+}
+
 func TestErrors(t *testing.T) {
 	tests := []struct {
 		name   string
 		reply  http.HandlerFunc
 		config map[string]string
-		retry  bool // a RetryError, else a DataError
+		class  string // of the error: data, fatal or outage
 		calls  int32
 		want   string
 	}{
-		{"unknown id", refuse(404, "Schema 40403 not found"), nil, false, 1, "schema id 5 is not in the registry at HOST (the data may come from producers that use another registry: check schema.registry.url)"},
-		{"credentials", refuse(401, "Unauthorized"), nil, false, 1, "does not accept the credentials (401) (check basic.auth.credentials.source and basic.auth.user.info, or bearer.auth.token)"},
-		{"rights", refuse(403, "no"), nil, false, 1, "forbids it (403)"},
-		{"leader election", refuse(500, "Error while\nforwarding"), nil, true, 4, "read schema id 5 from the schema registry: HOST answers 500 Error while forwarding"},
-		{"busy", refuse(429, "slow down"), map[string]string{"max.retries": "1"}, true, 2, "429 slow down"},
-		{"bad request", refuse(400, strings.Repeat("x", 1000)), nil, false, 1, "400 " + strings.Repeat("x", 200) + "…"},
+		{"unknown id", refuse(404, "Schema 40403 not found"), nil, "data", 1, "schema id 5 is not in the registry at HOST (the data may come from producers that use another registry: check schema.registry.url)"},
+		{"credentials", refuse(401, "Unauthorized"), nil, "fatal", 1, "does not accept the credentials (401) (check basic.auth.credentials.source and basic.auth.user.info, or bearer.auth.token)"},
+		{"rights", refuse(403, "no"), nil, "fatal", 1, "forbids it (403)"},
+		{"leader election", refuse(500, "Error while\nforwarding"), nil, "outage", 4, "read schema id 5 from the schema registry: HOST answers 500 Error while forwarding"},
+		{"busy", refuse(429, "slow down"), map[string]string{"max.retries": "1"}, "outage", 2, "429 slow down"},
+		{"bad request", refuse(400, strings.Repeat("x", 1000)), nil, "fatal", 1, "400 " + strings.Repeat("x", 200) + "…"},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://other.invalid/", http.StatusFound)
-		}, nil, false, 1, "answers 302"},
-		{"a web page", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "<html>") }, nil, false, 1, "does not answer in JSON"},
+		}, nil, "fatal", 1, "answers 302"},
+		{"a web page", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "<html>") }, nil, "fatal", 1, "does not answer in JSON"},
+		{"no path of a registry", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = fmt.Fprint(w, `{"error_code":404,"message":"HTTP 404 Not Found"}`)
+		}, nil, "fatal", 1, "HOST answers 404 HTTP 404 Not Found (no schema registry, or not the path of one: check schema.registry.url)"},
+		{"another kind of server", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "[1]") }, nil, "fatal", 1, "(no schema registry, or not the path of one: check schema.registry.url)"},
+		{"no schema in it", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"status":"ok"}`) }, nil, "fatal", 1, "the answer holds no schema"},
 		{"an endless reply", func(w http.ResponseWriter, _ *http.Request) {
 			for range 1100 {
 				if _, err := w.Write([]byte(strings.Repeat(" ", 16<<10))); err != nil {
 					return
 				}
 			}
-		}, nil, false, 1, "answers with more than 16777216 bytes"},
+		}, nil, "data", 1, "answers with more than 16777216 bytes"},
 		{"rules", func(w http.ResponseWriter, _ *http.Request) {
 			schema(w, `,"ruleSet":{"domainRules":[{"name":"pii","kind":"TRANSFORM","type":"ENCRYPT","mode":"WRITEREAD"}]}`)
-		}, nil, false, 1, `schema id 5 carries the data contract rule "pii" (ENCRYPT), which this build does not run`},
-		{"too slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, map[string]string{"http.read.timeout.ms": "20", "max.retries": "0"}, true, 1, "timeout awaiting response headers"},
+		}, nil, "data", 1, `schema id 5 carries the data contract rule "pii" (ENCRYPT), which this build does not run`},
+		{"too slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, map[string]string{"http.read.timeout.ms": "20", "max.retries": "0"}, "outage", 1, "timeout awaiting response headers"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -165,10 +184,8 @@ func TestErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("got %v\nwant an error with %q", err, want)
 			}
-			_, retry := errors.AsType[*connect.RetryError](err)
-			_, data := errors.AsType[*connect.DataError](err)
-			if retry != tt.retry || data == tt.retry {
-				t.Errorf("class of %v: retry %t, data %t, want retry %t", err, retry, data, tt.retry)
+			if got := class(err); got != tt.class {
+				t.Errorf("class of %v: got %s, want %s", err, got, tt.class)
 			}
 			if n := s.calls.Load(); n != tt.calls {
 				t.Errorf("%d calls, want %d", n, tt.calls)
@@ -176,7 +193,7 @@ func TestErrors(t *testing.T) {
 			if _, again := c.Schema(t.Context(), 5); again == nil {
 				t.Error("the second call succeeds")
 			}
-			if n := s.calls.Load(); !tt.retry && n != tt.calls {
+			if n := s.calls.Load(); tt.class == "data" && n != tt.calls {
 				t.Errorf("a refusal is asked for again at once: %d calls", n)
 			}
 		})

@@ -25,8 +25,10 @@ type session struct {
 	last   []byte // body of the last reply
 }
 
-// errReply says that the answer is not one of a schema registry.
-var errReply = errors.New("unusable reply")
+var (
+	errReply = errors.New("unusable reply") // not one of a schema registry
+	errSize  = errors.New("reply too large")
+)
 
 // rest makes a srclient on top of the session. The host is a placeholder.
 func (s *session) rest() *srclient.SchemaRegistryClient {
@@ -62,7 +64,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 			if s.ctx.Err() != nil {
 				return nil, s.ctx.Err()
 			}
-			if status, ok := errors.AsType[*statusError](err); ok && !status.retriable() || errors.Is(err, errReply) {
+			if status, ok := errors.AsType[*statusError](err); ok && !status.retriable() || errors.Is(err, errReply) || errors.Is(err, errSize) {
 				return nil, err
 			}
 		}
@@ -116,9 +118,9 @@ func (s *session) attempt(req *http.Request, base *url.URL) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: read the reply: %w", base.Host, err)
 	case len(body) > maxReplyBytes:
-		return nil, fmt.Errorf("%w: %s answers with more than %d bytes", errReply, base.Host, maxReplyBytes)
+		return nil, fmt.Errorf("%w: %s answers with more than %d bytes", errSize, base.Host, maxReplyBytes)
 	case !json.Valid(body):
-		return nil, fmt.Errorf("%w: %s does not answer in JSON, so it is not a schema registry or the path is wrong: check %s", errReply, base.Host, keyURL)
+		return nil, fmt.Errorf("%w: %s does not answer in JSON", errReply, base.Host)
 	}
 	return body, nil
 }
@@ -127,6 +129,7 @@ func (s *session) attempt(req *http.Request, base *url.URL) ([]byte, error) {
 type statusError struct {
 	at      string // host and port
 	code    int
+	reason  int // the registry's own error_code, 0 for none
 	message string
 }
 
@@ -143,6 +146,7 @@ func (e *statusError) retriable() bool {
 // newStatusError keeps the registry's own message, one line of at most 200 bytes.
 func newStatusError(at string, code int, body []byte) *statusError {
 	var reply struct {
+		Reason  int    `json:"error_code"`
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(body, &reply) != nil || reply.Message == "" {
@@ -152,7 +156,7 @@ func newStatusError(at string, code int, body []byte) *statusError {
 	if len(text) > 200 {
 		text = strings.ToValidUTF8(text[:200], "") + "…"
 	}
-	return &statusError{at: at, code: code, message: text}
+	return &statusError{at: at, code: code, reason: reply.Reason, message: text}
 }
 
 // checkRules refuses a schema whose data contract changes data on reading, such as

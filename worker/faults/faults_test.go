@@ -88,6 +88,24 @@ func TestRetry(t *testing.T) {
 			t.Error("retried an error that is not retriable")
 		}
 	})
+	t.Run("outage", func(t *testing.T) {
+		outage := &connect.RetryError{Err: errBoom, Outage: true}
+		for timeout, want := range map[time.Duration]time.Duration{0: 10 * time.Minute, time.Minute: 10 * time.Minute, time.Hour: time.Hour} {
+			r := New(Config{RetryTimeout: timeout, RetryDelayMax: time.Minute}, "c", 0, nil)
+			var trial Trial
+			at := time.Duration(0)
+			for {
+				delay, again := r.Retry(&trial, now.Add(at), outage)
+				if !again {
+					break
+				}
+				at += delay
+			}
+			if at != want {
+				t.Errorf("errors.retry.timeout %v: waited %v, want %v", timeout, at, want)
+			}
+		}
+	})
 	t.Run("for ever", func(t *testing.T) {
 		r := New(Config{RetryTimeout: -1, RetryDelayMax: 0}, "c", 0, nil)
 		var trial Trial
@@ -134,6 +152,21 @@ func TestToleranceAndCounters(t *testing.T) {
 		s := r.Stats()
 		if s.Failures.Load() != tt.failures || s.Errors.Load() != tt.errors || s.Skipped.Load() != tt.skipped || s.LastErrorTime.Load() == 0 {
 			t.Errorf("%s: got %d failures, %d errors, %d skipped, want %d, %d, %d", tt.name, s.Failures.Load(), s.Errors.Load(), s.Skipped.Load(), tt.failures, tt.errors, tt.skipped)
+		}
+	}
+}
+
+// TestNotTheRecordsFault has errors.tolerance=all and a dead-letter topic, which must
+// not swallow a topic because of a password.
+func TestNotTheRecordsFault(t *testing.T) {
+	for _, cause := range []error{&connect.FatalError{Msg: "401", Hint: "check the password"}, &connect.RetryError{Err: errBoom, Outage: true}} {
+		r, s := withQueue(t, Config{TolerateAll: true})
+		err := r.Failed(t.Context(), failure(cause))
+		if want := "VALUE_CONVERTER orders-3@41: " + cause.Error(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if len(s.sent) != 0 || r.Stats().Skipped.Load() != 0 {
+			t.Errorf("%v: %d dead letters, %d skipped, want none", cause, len(s.sent), r.Stats().Skipped.Load())
 		}
 	}
 }

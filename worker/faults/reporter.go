@@ -78,11 +78,18 @@ func (r *Reporter) Stats() *Stats { return &r.stats }
 // Failed reports a failure that is final, and applies errors.tolerance: it returns nil
 // if the record is to be skipped, else the error that ends the task. Reporting comes
 // first, so that a record that ends the task is in the log and in the dead-letter topic too.
+// What is not the record's fault, a [connect.FatalError] or an outage that has lasted too
+// long, always ends the task and is reported by its status alone.
 func (r *Reporter) Failed(ctx context.Context, f *Failure) error {
 	if !retriable(f.Err) || f.Stage == connect.StageTaskPut {
 		r.stats.Failures.Add(1) // each try of a retriable one has been counted by Retry
 	}
 	r.stats.LastErrorTime.Store(time.Now().UnixMilli())
+	blame := &connect.RecordError{Stage: f.Stage, At: f.TopicPartition, Offset: f.Offset, Err: f.Err}
+	if stops(f.Err) {
+		r.stats.Errors.Add(1)
+		return blame
+	}
 	if r.cfg.Log {
 		r.stats.Logged.Add(1)
 		r.logger.Error(r.describe(f), "error", f.Err)
@@ -100,8 +107,7 @@ func (r *Reporter) Failed(ctx context.Context, f *Failure) error {
 		return nil
 	}
 	r.stats.Errors.Add(1)
-	return fmt.Errorf("Tolerance exceeded in error handler: %w", //nolint:staticcheck // Java's sentence
-		&connect.RecordError{Stage: f.Stage, At: f.TopicPartition, Offset: f.Offset, Err: f.Err})
+	return fmt.Errorf("Tolerance exceeded in error handler: %w", blame) //nolint:staticcheck // Java's sentence
 }
 
 // describe is the line of the error log: LogReporter's text, followed by

@@ -33,6 +33,7 @@ type loop struct {
 	portion     portion
 	isPaused    bool // the whole task, as told to OnState
 	lastPut     time.Time
+	complained  time.Time // when complain last spoke
 	topicsSeen  map[string]bool
 	intolerable error // what Errant said must end the task
 

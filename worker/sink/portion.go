@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 const (
 	redeliveryMin = 100 * time.Millisecond // first back-off after a RetryError from Put
 	redeliveryMax = 10 * time.Second
+
+	quietFor    = 5 * time.Second  // a wait is normal for so long: a table is loaded or created
+	complainFor = 30 * time.Second // between two warnings of the same wait
 )
 
 // A portion is the run of records that is being converted and delivered. Its slices
@@ -36,6 +40,7 @@ type portion struct {
 	inPut      bool
 	redelivery bool // converted; Put wants to see it again
 	backoff    time.Duration
+	waiting    time.Time // since when
 }
 
 // begin starts a portion at the first record of f that is not delivered.
@@ -87,12 +92,15 @@ func (l *loop) convert(ctx, hard context.Context) error {
 				return nil //nolint:nilerr // a stop ended it, which says nothing about the record
 			}
 			if delay, again := l.faults.Retry(&q.trial, time.Now(), err); again {
+				l.complain(err, delay)
 				q.retryAt = time.Now().Add(delay)
 				return nil
 			}
 			if err := l.faults.Failed(hard, l.failed(err)); err != nil {
 				return err
 			}
+		} else if !q.retryAt.IsZero() {
+			l.log.Info("going on: the record that was waited for could be read", "partition", q.from.TopicPartition, "offset", q.raw.Offset)
 		}
 		if !keep {
 			q.records = q.records[:len(q.records)-1]
@@ -106,6 +114,16 @@ func (l *loop) convert(ctx, hard context.Context) error {
 	}
 	q.batch = connect.Batch{TopicPartition: q.from.TopicPartition, Records: q.records, First: q.part.next, Next: next, Arena: &q.arena}
 	return l.deliver(hard)
+}
+
+// complain says now and then why nothing goes on.
+func (l *loop) complain(err error, delay time.Duration) {
+	if now := time.Now(); now.Sub(l.complained) >= complainFor {
+		l.complained = now
+		f := l.failed(err)
+		l.log.Warn("a record cannot be read yet and is tried again; nothing is read meanwhile", "stage", string(f.Stage),
+			"partition", f.TopicPartition, "offset", f.Offset, "retry_in", delay, "error", err)
+	}
 }
 
 // The stages of a record; the transformations are numbered from stageTransforms on.
@@ -177,11 +195,17 @@ func (l *loop) deliver(ctx context.Context) error {
 	}
 	moved := p.seeks != seeks
 	if _, ok := errors.AsType[*connect.RetryError](err); ok && !moved {
-		q.redelivery = true
+		if !q.redelivery {
+			q.redelivery, q.waiting = true, l.lastPut
+		}
 		q.backoff = min(max(2*q.backoff, redeliveryMin), redeliveryMax)
 		q.retryAt = l.lastPut.Add(q.backoff)
 		l.stats.Redeliveries.Add(1)
-		l.log.Warn("task asks for the same records again; nothing is read meanwhile", "partition", p.TopicPartition, "next", q.batch.Next, "backoff", q.backoff, "error", err)
+		level := slog.LevelDebug
+		if l.lastPut.Sub(q.waiting) >= quietFor {
+			level = slog.LevelWarn
+		}
+		l.log.Log(ctx, level, "task asks for the same records again; nothing is read meanwhile", "partition", p.TopicPartition, "next", q.batch.Next, "backoff", q.backoff, "error", err)
 		return nil
 	} else if err != nil && !ok {
 		return unrecoverable(err)
