@@ -191,7 +191,9 @@ func (i *instance) report(s topics.State, err error) {
 	if late(s) {
 		put = h.statuses.PutConnectorSafe
 	}
-	put(i.run.name, h.status(s, version, trace))
+	status := h.status(s, version, trace)
+	i.run.said(status)
+	put(i.run.name, status)
 }
 
 // taskConfigs asks the connector for its task configs and adds what the worker adds.

@@ -93,11 +93,15 @@ func (h *Herder) run(ctx context.Context) error {
 	}
 	h.joining = true
 	h.startMember()
+	tick := time.NewTicker(reassertEvery)
+	defer tick.Stop()
 	done := ctx.Done()
 	for {
 		select {
 		case f := <-h.inbox:
 			f()
+		case <-tick.C:
+			h.reassert()
 		case e := <-h.member.Events():
 			h.onEvent(e)
 		case <-h.configs.Changed():

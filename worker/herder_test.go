@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/firn-io/firn/connect/entities"
+	"github.com/firn-io/firn/internal/kafka"
 )
 
 func TestOneWorkerRunsAConnector(t *testing.T) {
@@ -501,5 +503,34 @@ func TestTasksMoveOnlyWhenTheyHaveStopped(t *testing.T) {
 		if len(fx.probe.double) > 0 {
 			t.Errorf("tasks ran twice at a time: %q", fx.probe.double)
 		}
+	})
+}
+
+// A worker that was cut off writes its UNASSIGNED late, over the RUNNING of the next owner.
+func TestLateStatusesArePutRight(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.worker("a", nil)
+		fx.create(a, "c", nil)
+		fx.wantStates(10*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+		cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": fx.kafka.ListenAddrs()[0]}, fx.vn.DialContext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := kafka.NewProducer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		late := []byte(`{"state":"UNASSIGNED","trace":null,"worker_id":"b:8083","generation":0}`)
+		var msgs []kafka.Message
+		for _, key := range []string{"status-connector-c", "status-task-c-1"} {
+			msgs = append(msgs, kafka.Message{Topic: "statuses", Key: []byte(key), Value: late})
+		}
+		msgs[1].Value = bytes.Replace(late, []byte("UNASSIGNED"), []byte("RESTARTING"), 1) // an UNASSIGNED would be ignored, as in Java
+		if err := p.SendAll(t.Context(), msgs); err != nil {
+			t.Fatal(err)
+		}
+		fx.wantStates(time.Second, a, "c", "UNASSIGNED@b [RUNNING@a RESTARTING@b]")
+		fx.wantStates(10*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
 	})
 }

@@ -100,7 +100,9 @@ func (h *Herder) reportTask(run *taskRun, s topics.State, trace string) {
 	if late(s) {
 		put = h.statuses.PutTaskSafe
 	}
-	put(run.id, h.status(s, version, trace))
+	status := h.status(s, version, trace)
+	run.said(status)
+	put(run.id, status)
 }
 
 // newTask puts a task together from the connector's and its own config.

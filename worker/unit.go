@@ -30,6 +30,7 @@ type unit struct {
 
 	muted  atomic.Bool // abandoned: what it still reports does not count
 	failed atomic.Bool
+	last   atomic.Pointer[topics.Status] // reported; nil: nothing yet
 }
 
 // launch lets run be the life of u until its context ends.
