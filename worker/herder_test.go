@@ -520,7 +520,7 @@ func TestLateStatusesArePutRight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer p.Close()
+		defer p.Close() //nolint:errcheck // everything was sent
 		late := []byte(`{"state":"UNASSIGNED","trace":null,"worker_id":"b:8083","generation":0}`)
 		var msgs []kafka.Message
 		for _, key := range []string{"status-connector-c", "status-task-c-1"} {
