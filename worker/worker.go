@@ -194,6 +194,9 @@ func (w *Worker) create(ctx context.Context) error {
 	return nil
 }
 
+// patience is how long the start waits for Kafka in silence.
+const patience = 5 * time.Second
+
 // lookAround finds out which cluster this is, and creates the offset topic, which only
 // workers in Java use.
 func (w *Worker) lookAround(ctx context.Context) (err error) {
@@ -207,7 +210,13 @@ func (w *Worker) lookAround(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, admin.Close()) }()
-	id, err := admin.ClusterID(ctx)
+	soon, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	id, err := admin.ClusterID(soon)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		h.log.Warn("Kafka does not answer yet; trying on", "bootstrap.servers", c.Props["bootstrap.servers"], "error", err)
+		id, err = admin.ClusterID(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("Failed to connect to and describe Kafka cluster. Check worker's broker connection and security properties: %w", err) //nolint:staticcheck // Java's wording
 	}

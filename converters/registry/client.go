@@ -54,6 +54,10 @@ type entry struct {
 
 var _ Source = (*Client)(nil)
 
+// SetTransport carries requests over t instead of the network that the config describes:
+// tests have a network of their own. It comes before the first call of Schema.
+func (c *Client) SetTransport(t http.RoundTripper) { c.transport = t }
+
 // Schema returns the schema with the id, from memory if it was read before. See
 // [Source] for the errors.
 func (c *Client) Schema(ctx context.Context, id uint32) (*Schema, error) {

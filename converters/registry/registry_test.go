@@ -229,14 +229,19 @@ func TestDownThenUp(t *testing.T) {
 	}
 }
 
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // TestForgetting needs no server: time is fake, and nothing listens.
 func TestForgetting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
-		c := registry.WithTransport(client(t, map[string]string{"schema.registry.url": "http://r", "retries.wait.ms": "1000"}), func(*http.Request) (*http.Response, error) {
+		c := client(t, map[string]string{"schema.registry.url": "http://r", "retries.wait.ms": "1000"})
+		c.SetTransport(roundTripper(func(*http.Request) (*http.Response, error) {
 			calls++
 			return nil, errors.New("connection refused")
-		})
+		}))
 		start := time.Now()
 		if _, err := c.Schema(t.Context(), 1); err == nil {
 			t.Fatal("no error")
@@ -244,12 +249,12 @@ func TestForgetting(t *testing.T) {
 		if d := time.Since(start); d != 7*time.Second || calls != 4 {
 			t.Errorf("%d calls in %v, want 4 in 1 s + 2 s + 4 s", calls, d)
 		}
-		c = registry.WithTransport(c, func(r *http.Request) (*http.Response, error) {
+		c.SetTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
 			calls++
 			w := httptest.NewRecorder()
 			refuse(404, "Schema not found")(w, r)
 			return w.Result(), nil
-		})
+		}))
 		calls = 0
 		for range 3 {
 			for range 5 {
