@@ -20,17 +20,21 @@ build:
 test:
 	go test ./...
 
-# Real servers: Kafka, Apicurio, versitygw, the Iceberg REST fixture. Under CI=true a
-# missing part fails.
+# Real servers: Kafka, Apicurio, versitygw, the Iceberg REST fixture, PostgreSQL. The
+# first run installs them into the user's cache folder. -v, so that a skip is seen;
+# under CI=true a missing part fails.
 test-real:
-	go test -tags real -count 1 -timeout 30m ./internal/realtest/...
+	go test -tags real -count 1 -timeout 20m -v ./internal/realtest/...
 
 # The simulations of the commit protocol and of whole clusters, 2,000 seeds instead of
-# 200. SEED=n plays one seed alone and tells what happens.
+# 200; then kill -9 on real servers, where there are any. SEED=n plays one seed alone and
+# tells what happens.
 SEEDS ?= 2000
+ROUNDS ?= 60
 chaos:
 	go test -count 1 -timeout 20m -v -run '^TestSimulation$$' ./connectors/iceberg/commit ./internal/simtest \
 	  $(if $(SEED),-sim.seed $(SEED),-sim.seeds $(SEEDS))
+	$(if $(SEED),,FIRN_KILL_ROUNDS=$(ROUNDS) go test -tags real -count 1 -timeout 20m -v -run 'TestReal/Kills' ./internal/realtest)
 
 # Fewer seeds: the race detector makes each ten times slower.
 race:

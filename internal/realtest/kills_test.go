@@ -5,6 +5,7 @@ package realtest
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"strconv"
 	"testing"
@@ -25,52 +26,128 @@ func killRounds(t *testing.T) int {
 	return n
 }
 
-// kills kills a random worker as kill -9 does, again and again, while records come in
-// and commits are under way; every seventh time it is the broker. In the end every
-// record is in the table once.
+// kills kills processes as kill -9 does, again and again, while records come in. In
+// the end every record is in the table once.
 func (s *stack) kills(t *testing.T) {
-	rounds := killRounds(t)
-	const brokerEvery = 7
-	c := s.cluster(t, "kills", 3, nil)
+	tr, url := s.trapCatalog(t, "kills", "readings")
+	k := &killing{cluster: s.cluster(t, "kills", 3, nil), trap: tr}
 	f := s.feed(t, "kills-readings")
-	c.post(t, 0, "kills", sink(f.topic, "kills.readings", "bucket(n, 4)", s.restCatalog("iceberg.catalog."), schemaless,
-		map[string]string{"tasks.max": "3", "iceberg.control.commit.interval-ms": "300"}))
+	k.post(t, 0, connector, sink(f.topic, "kills.readings", "bucket(n, 4)", s.restCatalog("iceberg.catalog."), schemaless,
+		map[string]string{"tasks.max": "3", "iceberg.control.commit.interval-ms": "300", "iceberg.catalog.uri": url}))
 
 	ctx, stopFeeding := context.WithCancel(t.Context())
 	fed := make(chan error, 1)
 	go func() { fed <- f.endlessly(ctx) }()
-	t.Cleanup(func() { stopFeeding() })
+	t.Cleanup(stopFeeding)
 
-	moved := &progress{}
+	rounds := killRounds(t)
 	for round := range rounds {
-		c.awaitProgress(t, "kills", moved)
-		time.Sleep(rand.N(time.Second)) // any moment of a commit
-		if round%brokerEvery == brokerEvery-1 {
-			t.Logf("round %d: the broker, after %d records", round+1, moved.committed)
-			s.kafka.Kill()
-			if err := s.kafka.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		victim := rand.IntN(len(c.workers))
-		t.Logf("round %d: worker %d, after %d records", round+1, victim, moved.committed)
-		c.workers[victim].Kill()
-		c.launch(t, victim)
+		k.awaitProgress(t)
+		what := turns[round%len(turns)]
+		t.Logf("round %d, after %d records: %s", round+1, k.committed, what.name)
+		what.play(k, t)
 	}
-	c.awaitProgress(t, "kills", moved)
+	k.awaitProgress(t)
 	stopFeeding()
 	if err := <-fed; err != nil {
 		t.Fatal(err)
 	}
-	c.awaitReady(t)
-	c.awaitCommitted(t, "kills", s.ends(t, f.topic), 2*time.Minute)
+	k.awaitReady(t)
+	k.awaitCommitted(t, connector, s.ends(t, f.topic), 2*time.Minute)
 	got := s.verify(t, s.restCatalog(""), "kills.readings", "n", f.want)
 	var rows int64
 	for _, slice := range f.want {
 		rows += slice.Rows
 	}
 	t.Logf("%d rounds: %d records in %d files and %d snapshots", rounds, rows, len(got.Files), got.Snapshots)
+}
+
+const connector = "kills"
+
+// killing is the cluster under attack.
+type killing struct {
+	*cluster
+	trap      *trap
+	committed int64 // records, when last asked
+}
+
+// turns are what happens in the rounds, in turn.
+var turns = []struct {
+	name string
+	play func(*killing, *testing.T)
+}{
+	{"a worker at any moment", (*killing).anyWorker},
+	{"all workers, their commit never arrives", (*killing).commitLost},
+	{"a worker at any moment", (*killing).anyWorker},
+	{"all workers, their commit lands unanswered", (*killing).commitUnanswered},
+	{"the broker", (*killing).broker},
+	{"a worker at any moment", (*killing).anyWorker},
+	{"all workers, their commit arrives after another", (*killing).commitLate},
+}
+
+func (k *killing) anyWorker(t *testing.T) {
+	time.Sleep(rand.N(time.Second))
+	victim := rand.IntN(len(k.workers))
+	k.workers[victim].Kill()
+	k.launch(t, victim)
+}
+
+func (k *killing) broker(t *testing.T) {
+	k.kafka.Kill()
+	if err := k.kafka.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (k *killing) commitLost(t *testing.T) {
+	h := k.catch(t, false)
+	k.restart(t)
+	h.release <- false
+	<-h.status
+}
+
+func (k *killing) commitUnanswered(t *testing.T) {
+	h := k.catch(t, true)
+	k.restart(t)
+	h.release <- false
+	if status := <-h.status; status != http.StatusOK {
+		t.Errorf("the commit that was to land was answered %d", status)
+	}
+}
+
+// commitLate lets the commit of the dead arrive when their successors have committed
+// what it holds: the catalog must refuse it for the head that it was made for.
+func (k *killing) commitLate(t *testing.T) {
+	h := k.catch(t, false)
+	k.restart(t)
+	k.awaitProgress(t)
+	h.release <- true
+	if status := <-h.status; status != http.StatusConflict {
+		t.Errorf("the commit that came too late was answered %d, want %d", status, http.StatusConflict)
+	}
+}
+
+// catch holds the next commit.
+func (k *killing) catch(t *testing.T, forward bool) hold {
+	t.Helper()
+	h := k.trap.set(forward)
+	select {
+	case <-h.caught:
+	case <-time.After(stuck):
+		t.Fatalf("no commit for %s", stuck)
+	}
+	return h
+}
+
+// restart kills all workers and starts them again.
+func (k *killing) restart(t *testing.T) {
+	t.Helper()
+	for _, w := range k.workers {
+		w.Kill()
+	}
+	for i := range k.workers {
+		k.launch(t, i)
+	}
 }
 
 // endlessly writes records at a steady pace until ctx ends.
@@ -91,18 +168,17 @@ func (f *feed) endlessly(ctx context.Context) error {
 	}
 }
 
-// progress is how many records a connector has committed so far.
-type progress struct{ committed int64 }
+// stuck is how long nothing is committed when something is wrong.
+const stuck = time.Minute
 
 // awaitProgress waits until the connector has committed more than at the last call.
-func (c *cluster) awaitProgress(t *testing.T, connector string, last *progress) {
+func (k *killing) awaitProgress(t *testing.T) {
 	t.Helper()
-	const patience = time.Minute
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if trace := c.failure(t.Context(), connector); trace != "" {
+	for deadline := time.Now().Add(stuck); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if trace := k.failure(t.Context(), connector); trace != "" {
 			t.Fatalf("connector %s has failed: %s", connector, trace)
 		}
-		offsets, err := c.offsets(t.Context(), connector)
+		offsets, err := k.offsets(t.Context(), connector)
 		if err != nil {
 			continue
 		}
@@ -110,11 +186,11 @@ func (c *cluster) awaitProgress(t *testing.T, connector string, last *progress) 
 		for _, next := range offsets {
 			committed += next
 		}
-		if committed > last.committed {
-			last.committed = committed
+		if committed > k.committed {
+			k.committed = committed
 			return
 		}
 	}
-	st, err := c.status(t.Context(), connector)
-	t.Fatalf("connector %s has committed nothing for %s after %d records: %+v, %v", connector, patience, last.committed, st, err)
+	st, err := k.status(t.Context(), connector)
+	t.Fatalf("connector %s has committed nothing for %s after %d records: %+v, %v", connector, stuck, k.committed, st, err)
 }

@@ -3,6 +3,8 @@
 package realtest
 
 import (
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -64,6 +66,7 @@ func (s *stack) postgres(t *testing.T) {
 	openAtOnce(t, map[string]string{
 		"type": "jdbc", "uri": "jdbc:" + db.URL(), "jdbc.user": db.User, "jdbc.password": db.Password, "warehouse": warehouse,
 	})
+	catalogSuite(t, db)
 	c := s.cluster(t, "pg", 2, nil)
 	s.flightsAndReadings(t, c, "pg", map[string]string{
 		"iceberg.catalog.type": "jdbc", "iceberg.catalog.uri": "jdbc:" + db.URL(),
@@ -72,6 +75,16 @@ func (s *stack) postgres(t *testing.T) {
 	}, map[string]string{
 		"type": "sql", "uri": db.URI("postgresql+psycopg2"), "warehouse": warehouse, "init_catalog_tables": "false",
 	})
+}
+
+// catalogSuite runs the tests of package catalog that need a PostgreSQL.
+func catalogSuite(t *testing.T, db *parts.Postgres) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-run", "/postgres$", "github.com/firn-io/firn/connectors/iceberg/catalog")
+	cmd.Env = append(os.Environ(), "FIRN_TEST_POSTGRES="+db.URI("postgresql"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("tests of package catalog: %v\n%s", err, out)
+	}
 }
 
 // openAtOnce opens a catalog in an empty database as the tasks of many workers do.

@@ -130,7 +130,7 @@ func keepLogs(t *testing.T, dir string) {
 		if !t.Failed() {
 			return
 		}
-		kept, err := os.MkdirTemp("", "firn-real-logs-")
+		kept, err := os.MkdirTemp("", "firn-real-logs-") //nolint:usetesting // it is what outlives the test
 		if err == nil {
 			err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 				if err != nil || d.IsDir() || !strings.HasSuffix(path, ".log") {

@@ -145,6 +145,7 @@ type parquetFile struct {
 func (f *parquetFile) Open(string) (source.ParquetFile, error) {
 	return &parquetFile{f.content, bytes.NewReader(f.content)}, nil
 }
+
 func (f *parquetFile) Create(string) (source.ParquetFile, error) { return nil, errors.ErrUnsupported }
 func (f *parquetFile) Write([]byte) (int, error)                 { return 0, errors.ErrUnsupported }
 func (f *parquetFile) Close() error                              { return nil }

@@ -7,6 +7,7 @@ import (
 	_ "embed" // the pom
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"os/exec"
 	"path/filepath"
 
@@ -68,9 +69,7 @@ func NewKafka(ctx context.Context, dir string, props map[string]string) (*Kafka,
 		"group.initial.rebalance.delay.ms":         "0",
 		"group.min.session.timeout.ms":             "1000",
 	}
-	for key, value := range props {
-		all[key] = value
-	}
+	maps.Copy(all, props)
 	if err := writeProperties(k.config(), all); err != nil {
 		return nil, err
 	}
