@@ -129,8 +129,9 @@ type TaskContext interface {
 	// go on without the record; otherwise Put must return the error.
 	Errant(ctx context.Context, r *Record, cause error) error
 
-	// FlushErrants waits until every record reported so far is safe in the dead-letter
-	// topic. An offset must not be committed past a reported record before.
+	// FlushErrants waits until every record so far that went to the dead-letter topic is
+	// safe there: those reported by Errant, and those that the worker could not convert or
+	// transform. A task that commits offsets itself must call it before.
 	FlushErrants(ctx context.Context) error
 
 	// Group is the consumer group that holds the task's partitions. May be called and

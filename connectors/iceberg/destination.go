@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
-	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
@@ -33,6 +32,7 @@ type destination struct {
 	notNow   time.Time     // after a failed load
 	pause    time.Duration // grows with failures
 	trouble  error         // of the last load, nil after a good one
+	missing  bool          // the last load found no table: the next creates it
 
 	floors map[connect.TopicPartition]int64 // f of the protocol: what rows of the open ranges are filtered with
 	batch  uint64                           // the task's batch for which floor was looked up
@@ -80,7 +80,7 @@ func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.R
 			continue // the table has it
 		}
 		if err := t.write(d, r); err != nil {
-			return t.errant(ctx, r, err)
+			return t.errant(ctx, r, d.blame(err))
 		}
 	}
 	return nil
@@ -91,8 +91,15 @@ func (t *Task) errant(ctx context.Context, r *connect.Record, err error) error {
 	if _, ok := errors.AsType[*connect.DataError](err); !ok {
 		return err
 	}
-	t.errants = true
 	return t.tc.Errant(ctx, r, err)
+}
+
+// blame adds the table to what is wrong with a record.
+func (d *destination) blame(err error) error {
+	if e, ok := errors.AsType[*connect.DataError](err); ok {
+		return &connect.DataError{Msg: "table " + d.target.Table + ": " + e.Msg, Hint: e.Hint}
+	}
+	return err
 }
 
 // destination finds the state of a table. The router shares its identifiers, so that
@@ -122,10 +129,10 @@ const maxIdents = 16 << 10
 // the range was opened says nothing.
 func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartition, r *connect.Record) (ready bool, err error) {
 	f, ok := d.floors[tp]
-	if !ok {
+	if !ok || d.table == nil {
 		if d.table == nil || d.readAt < t.opened[tp] {
 			if err := t.load(d, r); err != nil {
-				return false, t.errant(ctx, r, err)
+				return false, t.errant(ctx, r, d.blame(err))
 			}
 			if d.trouble != nil {
 				return false, &connect.RetryError{Err: fmt.Errorf("table %s cannot be loaded yet: %w", d.target.Table, d.trouble)}
@@ -139,17 +146,21 @@ func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartiti
 	return true, nil
 }
 
-// load begins to load a table beside the task, or to create it from the record. An
-// error is the record's: no table can be made from it.
+// load begins to load a table beside the task, or, once it is known not to exist, to
+// create it from the record. A [connect.DataError] is the record's: no table can be made
+// from it.
 func (t *Task) load(d *destination, r *connect.Record) error {
 	if d.loading || time.Now().Before(d.notNow) {
 		return nil
 	}
 	var schema *iceberg.Schema
-	if t.cfg.autoCreate && d.table == nil && r != nil {
+	if d.missing && r != nil {
 		var err error
 		if schema, err = t.schemaFor(r); err != nil {
 			return err
+		}
+		if _, err := catalog.PartitionSpec(schema, t.cfg.partitions(d.target.Table)); err != nil {
+			return fmt.Errorf("create table %s: %w (correct partition-by, or create the table)", d.target.Table, err)
 		}
 	}
 	d.loading = true
@@ -192,12 +203,13 @@ func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit
 	switch {
 	case err == nil:
 		d.table, d.read, d.readAt, d.loadedAt = tbl, floors, begun, time.Now()
-		d.notNow, d.pause, d.trouble = time.Time{}, 0, nil
+		d.notNow, d.pause, d.trouble, d.missing = time.Time{}, 0, nil, false
 		return nil
-	case errors.Is(err, icebergcatalog.ErrNoSuchTable) && !t.cfg.autoCreate:
+	case catalog.Missing(err) && !t.cfg.autoCreate:
 		return fmt.Errorf("table %s does not exist (create it, or set iceberg.tables.auto-create-enabled=true)", d.target.Table)
-	case errors.Is(err, icebergcatalog.ErrNoSuchTable):
-		d.table = nil // dropped: the next record creates it
+	case catalog.Missing(err) && !d.missing:
+		d.table, d.missing = nil, true // not there yet, or dropped
+		return nil
 	}
 	d.trouble = err
 	d.pause = min(max(2*d.pause, firstLoadWait), lastLoadWait)

@@ -45,7 +45,6 @@ type Task struct {
 	generation int32  // of the session when lead last looked
 	clock      int    // counts openings, to tell floors read before from those read after
 	opened     map[connect.TopicPartition]int
-	errants    bool // records were reported since the last flush
 	throttled  bool // open partitions are paused until files have been uploaded
 	hello      bool // a cycle is wanted soon
 
@@ -304,13 +303,11 @@ func (t *Task) flush(ctx context.Context, asked [16]byte) error {
 }
 
 // seal is step T3: all open files become a unit, which is announced once they are
-// uploaded. A record sent to the dead-letter topic must be safe there first.
+// uploaded. What was sent to the dead-letter topic, by this task or, for records that
+// it never saw, by the worker, must be safe there first: the coordinator moves offsets.
 func (t *Task) seal(ctx context.Context, asked [16]byte) error {
-	if t.errants {
-		if err := t.tc.FlushErrants(ctx); err != nil {
-			return fmt.Errorf("dead-letter topic: %w", err)
-		}
-		t.errants = false
+	if err := t.tc.FlushErrants(ctx); err != nil {
+		return err
 	}
 	u := t.chain.Seal(asked)
 	s := &sealed{unit: u}

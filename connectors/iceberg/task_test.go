@@ -368,6 +368,70 @@ func TestChainMovesBackUnderABatch(t *testing.T) {
 	})
 }
 
+// The task finds a table dropped when it looks for a new schema, while a range is open
+// whose floor it knows. The next record must not meet a table that is not there.
+func TestTableGoneInAnOpenRange(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		task, tp := s.task.(*Task), s.parts()[0]
+		if err := s.catalog.DropTable(s.t.Context(), table.Identifier{"db", "orders"}); err != nil {
+			s.t.Fatal(err)
+		}
+		time.Sleep(reloadAfter + time.Second)
+		task.refresh(task.tables["db.orders"])
+		time.Sleep(time.Millisecond) // the load is over, and its result in the mail
+		s.produce(s.t.Context(), 1)
+		err := s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, Records: s.log[tp][40:], First: 40, Next: 41, Arena: new(connect.Arena)})
+		if _, again := errors.AsType[*connect.RetryError](err); !again {
+			s.t.Errorf("got %v, want to be asked again while the table is made", err)
+		}
+		s.mustPoll(5 * time.Second)
+		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if rows, err := icetest.ReadRows(s.t.Context(), tbl); err != nil || len(rows) != 2 {
+			s.t.Errorf("the new table holds %v, %v; want what was produced after the drop", rows, err)
+		}
+	})
+}
+
+// Rows of a table that is there need not tell of a column, wherever a task begins.
+func TestFirstRecordWithoutColumns(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		s.stop()
+		s.produce(s.t.Context(), 1)
+		for _, tp := range s.parts() {
+			s.log[tp][40].Value = connect.MapValue(nil)
+		}
+		s.start()
+		s.mustPoll(3 * time.Second)
+		if got := s.tc.Errants(); len(got) > 0 {
+			s.t.Errorf("a row of nulls was reported: %v", got)
+		}
+	})
+}
+
+// What the worker could not convert is in the dead-letter topic or nowhere: no unit may
+// pass over it before.
+func TestDeadLettersOfTheWorkerCount(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		s.tc.FlushErr = errors.New("the dead-letter topic is away")
+		s.produce(s.t.Context(), 1)
+		if err := s.poll(3 * time.Second); !errors.Is(err, s.tc.FlushErr) {
+			s.t.Errorf("got %v, want that the dead-letter topic is away", err)
+		}
+		for _, tp := range s.parts() {
+			if got := s.tc.Members.Offsets()[tp]; got != 40 {
+				s.t.Errorf("group offset of %s: got %d, want 40", tp, got)
+			}
+		}
+		s.tc.FlushErr = nil
+	})
+}
+
 func TestTaskBadRecords(t *testing.T) {
 	inStage(t, nil, func(s *stage) {
 		s.mustPoll(2 * time.Second)

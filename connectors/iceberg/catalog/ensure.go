@@ -38,7 +38,7 @@ var createPauses = []time.Duration{time.Second, 2 * time.Second}
 // spec and properties may differ from what was asked for.
 func EnsureTable(ctx context.Context, cat Catalog, ident table.Identifier, schema *iceberg.Schema, partitionBy []string, props map[string]string) (*table.Table, error) {
 	t, err := cat.LoadTable(ctx, ident)
-	if !missing(err) {
+	if !Missing(err) {
 		return t, err
 	}
 	spec, err := PartitionSpec(schema, partitionBy)
@@ -75,7 +75,7 @@ func createOrLoad(ctx context.Context, cat Catalog, ident table.Identifier, sche
 	if loadErr == nil {
 		return t, nil
 	}
-	if missing(loadErr) {
+	if Missing(loadErr) {
 		return nil, err
 	}
 	return nil, errors.Join(err, loadErr)
@@ -93,8 +93,8 @@ func ensureNamespaces(ctx context.Context, cat Catalog, namespace table.Identifi
 	return nil
 }
 
-// missing tells a table that is not there from one that cannot be loaded.
-func missing(err error) bool {
+// Missing tells a table that is not there from one that cannot be loaded.
+func Missing(err error) bool {
 	return errors.Is(err, icebergcatalog.ErrNoSuchTable) || errors.Is(err, icebergcatalog.ErrNoSuchNamespace)
 }
 
