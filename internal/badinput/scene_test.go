@@ -58,6 +58,7 @@ type scene struct {
 	servers  string
 	catalog  *icetest.Catalog
 	open     func(ctx context.Context, name string, props map[string]string) (catalog.Catalog, error) // nil: catalog
+	props    map[string]string                                                                        // for open
 	schemas  *schemas
 	log      *logbook
 	client   *http.Client
@@ -348,6 +349,7 @@ func (s *scene) failed(limit time.Duration, texts ...string) {
 		return ""
 	})
 	line, _, _ := strings.Cut(trace, "\n")
+	s.Log(line)
 	for _, text := range texts {
 		if !strings.Contains(line, text) {
 			s.Errorf("the trace's first line is\n%s\nwant %q in it", line, text)
@@ -367,6 +369,7 @@ func (s *scene) warned(limit time.Duration, texts ...string) {
 		}
 		return fmt.Sprintf("no warning in the log with %q", texts)
 	})
+	s.Log(s.log.find("WARN", texts...)[0])
 }
 
 // restart is what an operator does with a failed task.
@@ -402,30 +405,57 @@ func (s *scene) rows(n int, missing ...int) {
 func (s *scene) ids(want []int64) {
 	s.Helper()
 	s.eventually(2*time.Minute, func() string {
-		var got []int64
-		for _, row := range s.read("events") {
-			id, _ := row["id"].(int64)
-			got = append(got, id)
-		}
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
+		if got := s.read(); !slices.Equal(got, want) {
 			return fmt.Sprintf("db.events holds %v, want %v", got, want)
 		}
 		return ""
 	})
 }
 
-func (s *scene) read(name string) []icetest.Row {
+// read gives the ids in db.events in order.
+func (s *scene) read() (ids []int64) {
 	s.Helper()
-	t, err := s.catalog.Peek(table.Identifier{"db", name})
-	if err != nil {
+	t, err := s.peek()
+	if catalog.Missing(err) {
 		return nil
+	}
+	if err != nil {
+		s.Fatal(err)
 	}
 	rows, err := icetest.ReadRows(context.Background(), t)
 	if err != nil {
 		s.Fatal(err)
 	}
-	return rows
+	for _, row := range rows {
+		id, _ := row["id"].(int64)
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (s *scene) peek() (*table.Table, error) {
+	ident := table.Identifier{"db", "events"}
+	if s.open == nil {
+		return s.catalog.Peek(ident)
+	}
+	c, err := s.open(s.Context(), "iceberg", s.props)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close() //nolint:errcheck // it was only read
+	return c.LoadTable(s.Context(), ident)
+}
+
+// onDisk makes the connector use the real catalog that its config describes, with real
+// files.
+func (s *scene) onDisk(config map[string]string) {
+	s.open, s.props = catalog.Open, map[string]string{}
+	for k, v := range config {
+		if name, ok := strings.CutPrefix(k, "iceberg.catalog."); ok {
+			s.props[name] = v
+		}
+	}
 }
 
 // A logbook keeps the lines of a log.
@@ -450,14 +480,16 @@ func (l *logbook) text() string {
 // has tells whether a line of the level has all the texts.
 func (l *logbook) has(level string, texts ...string) bool { return l.count(level, texts...) > 0 }
 
-func (l *logbook) count(level string, texts ...string) (n int) {
+func (l *logbook) count(level string, texts ...string) int { return len(l.find(level, texts...)) }
+
+func (l *logbook) find(level string, texts ...string) (lines []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range l.lines {
 		plain := strings.ReplaceAll(line, `\"`, `"`)
 		if strings.Contains(line, "level="+level) && !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(plain, text) }) {
-			n++
+			lines = append(lines, strings.TrimSpace(plain))
 		}
 	}
-	return n
+	return lines
 }
