@@ -48,7 +48,7 @@ func newFakeS3(t *testing.T) *fakeS3 {
 
 func (f *fakeS3) open(props map[string]string) *storage.S3 {
 	f.t.Helper()
-	all := map[string]string{"s3.endpoint": f.url, "s3.path-style-access": "true", "s3.access-key-id": "AK", "s3.secret-access-key": "SK", "client.region": "eu-north-1"}
+	all := map[string]string{"s3.endpoint": f.url, "s3.path-style-access": "true", "s3.access-key-id": "AK", "s3.secret-access-key": "SK", "client.region": "eu-north-1", "s3.retry.min-wait-ms": "10"}
 	maps.Copy(all, props)
 	files, err := storage.Open(f.t.Context(), all, "s3://b/")
 	if err != nil {

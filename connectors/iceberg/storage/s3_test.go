@@ -237,6 +237,8 @@ func TestS3Errors(t *testing.T) {
 	}{
 		{"part", 503, 1, true},
 		{"put", 500, 1, true},
+		{"put", 503, 5, true},
+		{"put", 503, 0, false},
 		{"complete", 500, 1, true},
 		{"create-upload", 403, 0, false},
 		{"part", 400, 0, false},

@@ -41,6 +41,7 @@ type s3Options struct {
 	sse                       types.ServerSideEncryption
 	sseKey                    string
 	partBytes                 int
+	retry                     s3Retry
 	roleARN, roleRegion       string
 	roleSession, roleExternal string
 }
@@ -84,6 +85,9 @@ func parseS3(props map[string]string) (s3Options, error) {
 		}
 	}
 	if err := o.parseEncryption(props); err != nil {
+		return o, err
+	}
+	if o.retry, err = parseRetry(props); err != nil {
 		return o, err
 	}
 	if text := props["s3.multipart.size"]; text != "" {
@@ -154,6 +158,7 @@ func (o s3Options) client(ctx context.Context, share func(*tls.Config) *http.Cli
 	shared := share(own.GetTransport().TLSClientConfig)
 	return s3.NewFromConfig(cfg, func(so *s3.Options) {
 		so.HTTPClient = shared
+		so.Retryer = o.retry.retryer()
 		if o.endpoint != "" {
 			so.BaseEndpoint = aws.String(o.endpoint)
 		}
