@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/firn-io/firn/connect/entities"
 	"github.com/firn-io/firn/worker"
@@ -120,7 +121,9 @@ func (p *process) setLake(away bool) {
 }
 
 // setNetwork changes the network. Connections survive the way into a hole, none survives
-// the way out of one.
+// the way out of one. Those that are being opened do not survive at all: sarama holds a
+// lock then, for which others wait, and fake time stands still while anybody waits for a
+// lock.
 func (p *process) setNetwork(s state) {
 	p.mu.Lock()
 	if p.dead {
@@ -130,11 +133,11 @@ func (p *process) setNetwork(s state) {
 	close(p.healed)
 	p.healed = make(chan struct{})
 	var cut []*link
-	if s != hole {
-		for l := range p.links {
+	for l := range p.links {
+		if s != hole || !l.opened.Load() {
 			cut = append(cut, l)
+			delete(p.links, l)
 		}
-		clear(p.links)
 	}
 	p.mu.Unlock()
 	for _, l := range cut {
@@ -165,7 +168,7 @@ func (p *process) dial(ctx context.Context, network, addr string) (net.Conn, err
 	l := &link{Conn: c, p: p}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.network == refused {
+	if p.network != up {
 		c.Close() //nolint:errcheck // it is cut
 		return nil, errNetwork
 	}
@@ -176,7 +179,8 @@ func (p *process) dial(ctx context.Context, network, addr string) (net.Conn, err
 // A link is one connection of a process to a broker.
 type link struct {
 	net.Conn
-	p *process
+	p      *process
+	opened atomic.Bool // something has been read
 }
 
 func (l *link) inHole() bool {
@@ -186,7 +190,7 @@ func (l *link) inHole() bool {
 }
 
 func (l *link) Write(b []byte) (int, error) {
-	if l.inHole() {
+	if l.opened.Load() && l.inHole() {
 		return len(b), nil
 	}
 	return l.Conn.Write(b)
@@ -198,13 +202,14 @@ func (l *link) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
 		switch {
-		case err == nil && l.inHole():
+		case err == nil && l.opened.Load() && l.inHole():
 			continue
 		case err == nil && l.p.w.chance("reply", 1, 700):
 			l.p.w.journal.note("a broker's reply to %s is lost", l.p.name)
 			l.Conn.Close() //nolint:errcheck // it is cut
 			return 0, errNetwork
 		}
+		l.opened.Store(true)
 		return n, err
 	}
 }
