@@ -32,6 +32,8 @@ func TestReal(t *testing.T) {
 		{"Postgres", (*stack).postgres},
 		{"WrongCredentials", (*stack).wrongCredentials},
 		{"RegistryDown", (*stack).registryDown},
+		{"StorageDown", (*stack).storageDown},
+		{"BrokerDown", (*stack).brokerDown},
 		{"Kills", (*stack).kills},
 	} {
 		t.Run(story.name, func(t *testing.T) {
@@ -59,21 +61,22 @@ func start(t *testing.T) *stack {
 	began := time.Now()
 	s := &stack{dir: t.TempDir()}
 	keepLogs(t, s.dir)
-	s.buildFirn(t)
 
 	var err error
-	s.readers, err = parts.NewReaders(t.Context(), s.folder(t, "readers"))
-	have(t, err)
 	s.kafka, err = parts.NewKafka(t.Context(), s.folder(t, "kafka"), nil)
 	have(t, err)
+	s.readers, err = parts.NewReaders(t.Context(), s.folder(t, "readers"))
+	have(t, err)
+	s.buildFirn(t)
 	have(t, s.kafka.Start(t.Context()))
 	t.Cleanup(func() { stop(t, s.kafka.Process) })
 	s.registry, err = parts.NewApicurio(t.Context(), s.folder(t, "registry"))
 	have(t, err)
 	have(t, s.registry.Start(t.Context()))
 	t.Cleanup(func() { stop(t, s.registry.Process) })
-	s.s3, err = parts.StartS3(t.Context(), s.folder(t, "s3"))
+	s.s3, err = parts.NewS3(t.Context(), s.folder(t, "s3"))
 	have(t, err)
+	have(t, s.s3.Start(t.Context()))
 	t.Cleanup(func() { stop(t, s.s3.Process) })
 	s.catalog, err = parts.StartRESTCatalog(t.Context(), s.folder(t, "catalog"), s.s3)
 	have(t, err)
@@ -133,6 +136,9 @@ func keepLogs(t *testing.T, dir string) {
 		kept, err := os.MkdirTemp("", "firn-real-logs-") //nolint:usetesting // it is what outlives the test
 		if err == nil {
 			err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+				if err == nil && d.IsDir() && d.Name() == "data" {
+					return filepath.SkipDir // of the broker, whose segments are called logs too
+				}
 				if err != nil || d.IsDir() || !strings.HasSuffix(path, ".log") {
 					return err
 				}

@@ -10,15 +10,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
-// A trap stands between the sink and the REST catalog and can hold one commit of a
-// table.
+// A trap stands between the sink and the REST catalog. It can hold one commit of a
+// table, or be a catalog that is down.
 type trap struct {
 	target string // the catalog's URL
 	suffix string // of the path of a commit's request
 	holds  chan hold
+	down   atomic.Bool // every request is answered 503
 }
 
 // A hold is what happens to one commit: it is caught, and goes on when the test says.
@@ -47,6 +49,10 @@ func (tr *trap) set(forward bool) hold {
 }
 
 func (tr *trap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if tr.down.Load() {
+		http.Error(w, "the catalog is down", http.StatusServiceUnavailable)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client went away

@@ -23,10 +23,12 @@ type S3 struct {
 	Endpoint, AccessKey, Secret, Region string
 	Bucket                              string
 	Dir                                 string // object KEY of the bucket is the file Dir/Bucket/KEY
+
+	bin, address, log string
 }
 
-// StartS3 installs and starts a gateway over dir and makes its bucket.
-func StartS3(ctx context.Context, dir string) (*S3, error) {
+// NewS3 installs a gateway over dir, without starting it.
+func NewS3(ctx context.Context, dir string) (*S3, error) {
 	bin, err := install("versitygw", []byte(versitygw), func(bin string) error {
 		goTool, err := tool("go")
 		if err != nil {
@@ -45,17 +47,22 @@ func StartS3(ctx context.Context, dir string) (*S3, error) {
 	s := &S3{
 		Endpoint: "http://" + address(port), AccessKey: uuid.NewString(), Secret: uuid.NewString(),
 		Region: "us-east-1", Bucket: "warehouse", Dir: filepath.Join(dir, "objects"),
+		bin: filepath.Join(bin, "versitygw"), address: address(port), log: filepath.Join(dir, "versitygw.log"),
 	}
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(bin, "versitygw"),
-		"--port", address(port), "--region", s.Region, "posix", s.Dir)
+	return s, os.MkdirAll(s.Dir, 0o755)
+}
+
+// Start starts the gateway, again after Kill or Stop, and makes its bucket if it has
+// none.
+func (s *S3) Start(ctx context.Context) error {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.bin, "--port", s.address, "--region", s.Region, "posix", s.Dir)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.Secret)
-	if s.Process, err = Start("versitygw", filepath.Join(dir, "versitygw.log"), cmd); err != nil {
-		return nil, err
+	p, err := Start("versitygw", s.log, cmd)
+	if err != nil {
+		return err
 	}
-	return s, s.Await(ctx, s.makeBucket)
+	s.Process = p
+	return s.Await(ctx, s.makeBucket)
 }
 
 // makeBucket succeeds on our gateway alone: no other knows the key.
