@@ -42,6 +42,8 @@ type (
 const (
 	readWait      = time.Second
 	refreshTopics = 30 * time.Second // how soon partitions added to the control topic are seen
+	createdFirst  = 10 * time.Millisecond
+	createdLast   = 3 * time.Second // of all waits together, about
 )
 
 // OpenChannel connects to the control topic, which it creates with one partition if
@@ -80,8 +82,38 @@ func (ch *Channel) open(ctx context.Context, cfg *kafka.Config) (err error) {
 	return nil
 }
 
-// partitions lists the control topic's partitions, creating it when it is missing.
+// partitions lists the control topic's partitions, creating it when it is missing. A
+// broker may answer for a moment that a topic just created, by this task or another, is
+// not there: none would then be read, so this waits until it is.
 func (ch *Channel) partitions(ctx context.Context) ([]connect.TopicPartition, error) {
+	for wait := createdFirst; ; wait *= 2 {
+		info, err := ch.lookUp(ctx)
+		if err == nil {
+			err = info.Err
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look up or create control topic %s (iceberg.control.topic): %w", ch.topic, err)
+		}
+		if len(info.Partitions) > 0 {
+			out := make([]connect.TopicPartition, len(info.Partitions))
+			for i, p := range info.Partitions {
+				out[i] = connect.TopicPartition{Topic: ch.topic, Partition: p}
+			}
+			return out, nil
+		}
+		if wait > createdLast {
+			return nil, fmt.Errorf("control topic %s (iceberg.control.topic) was created and has no partitions yet", ch.topic)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// lookUp returns the control topic, or nothing if it is not there although it is created.
+func (ch *Channel) lookUp(ctx context.Context) (kafka.TopicInfo, error) {
 	infos, err := ch.admin.Topics(ctx, ch.topic)
 	if err == nil && len(infos) == 0 {
 		err = ch.admin.CreateTopic(ctx, kafka.TopicSpec{Name: ch.topic, Partitions: 1, ReplicationFactor: -1})
@@ -89,18 +121,7 @@ func (ch *Channel) partitions(ctx context.Context) ([]connect.TopicPartition, er
 			infos, err = ch.admin.Topics(ctx, ch.topic)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("look up or create control topic %s (iceberg.control.topic): %w", ch.topic, err)
-	}
-	info := infos[ch.topic]
-	if info.Err != nil {
-		return nil, fmt.Errorf("control topic %s (iceberg.control.topic): %w", ch.topic, info.Err)
-	}
-	out := make([]connect.TopicPartition, len(info.Partitions))
-	for i, p := range info.Partitions {
-		out[i] = connect.TopicPartition{Topic: ch.topic, Partition: p}
-	}
-	return out, nil
+	return infos[ch.topic], err
 }
 
 // Send writes messages and returns when the broker has them.

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/rcrowley/go-metrics"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/firn-io/firn/internal/kafka"
 )
@@ -28,6 +31,38 @@ func TestOpenChannelWithoutBrokers(t *testing.T) {
 		ch, err := OpenChannel(ctx, cfg, "control", "connect-c", slog.New(slog.DiscardHandler))
 		if ch != nil || !errors.Is(err, unreachable) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, %v; want no channel and the dialer's error", ch, err)
+		}
+	})
+}
+
+// A broker may not know a topic yet that it has just created.
+func TestOpenChannelOnNewTopic(t *testing.T) {
+	metrics.UseNilMetrics = true
+	synctest.Test(t, func(t *testing.T) {
+		var vn kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(vn.Listen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "control", Err: kerr.UnknownTopicOrPartition, Count: 4})
+		cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0]}, vn.DialContext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch, err := OpenChannel(t.Context(), cfg, "control", "connect-c", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ch.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := ch.Send(ctx, Hello{}); err != nil {
+			t.Fatal(err)
+		}
+		err = ch.Run(ctx, func(any) { cancel() })
+		if cause := ctx.Err(); err != nil || !errors.Is(cause, context.Canceled) {
+			t.Errorf("Run returned %v and its context ended by %v; want the message within seconds", err, cause)
 		}
 	})
 }
