@@ -88,13 +88,18 @@ func bench(ctx context.Context) (err error) {
 	flag.IntVar(&s.interval, "interval", 500, "commit interval in ms")
 	flag.IntVar(&s.batch, "batch", 128<<10, "bytes of values in a record batch")
 	flag.StringVar(&s.profile, "profile", "", "`DIR` for a CPU profile of each run's worker")
+	flag.BoolVar(&s.keep, "keep", false, "keep the tables and the workers' logs, under -dir")
 	flag.Var(s.props, "set", "`KEY=VALUE` of the connector's config; may be repeated")
 	flag.Parse()
 	if s.dir == "" {
 		if s.dir, err = os.MkdirTemp("", "firn-bench-"); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(s.dir)) }()
+		defer func() {
+			if err == nil && !s.keep {
+				err = os.RemoveAll(s.dir)
+			}
+		}()
 	} else if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return err
 	}

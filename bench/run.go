@@ -57,10 +57,16 @@ const patience = 5 * time.Minute // of a run
 func (s *settings) once(ctx context.Context, u setup, number int, counting bool) (m measured, err error) {
 	r := &run{settings: s, setup: u, id: fmt.Sprintf("%s-%d-%d", u.topic.name, number, time.Now().Unix()), counting: counting}
 	r.dir = filepath.Join(s.dir, u.kind+"-"+r.id)
-	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return m, err
 	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w (see %s)", err, r.dir)
+		} else if !s.keep {
+			err = os.RemoveAll(r.dir)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	file, err := r.workerFile(ctx)
@@ -71,6 +77,12 @@ func (s *settings) once(ctx context.Context, u setup, number int, counting bool)
 	if err != nil {
 		return m, err
 	}
+	log, err := os.Create(filepath.Join(r.dir, "worker.log"))
+	if err != nil {
+		return m, err
+	}
+	defer log.Close() //nolint:errcheck // the worker has its own handle
+	cmd.Stdout, cmd.Stderr = log, log
 	if counting {
 		cmd.Env = append(os.Environ(), countEnv+"=1")
 	}
@@ -235,6 +247,15 @@ func (r *run) workerFile(ctx context.Context) (string, error) {
 	return path, os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
+// commitEvery is the commit interval in milliseconds: longer where counting makes the
+// worker so much slower.
+func (r *run) commitEvery() int {
+	if r.counting {
+		return 8 * r.interval
+	}
+	return r.interval
+}
+
 // catalogProps are the keys of the connector's catalog, without their prefix.
 func (r *run) catalogProps() map[string]string {
 	return map[string]string{
@@ -254,7 +275,7 @@ func (r *run) connector() connectapi.Connector {
 		"iceberg.tables":                      tableName,
 		"iceberg.tables.auto-create-enabled":  "true",
 		"iceberg.control.topic":               "control-" + r.id,
-		"iceberg.control.commit.interval-ms":  strconv.Itoa(r.interval),
+		"iceberg.control.commit.interval-ms":  strconv.Itoa(r.commitEvery()),
 	}
 	maps.Copy(c, r.topic.format.converter)
 	for k, v := range r.catalogProps() {

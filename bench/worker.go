@@ -32,7 +32,7 @@ func beWorker(args []string) {
 		fmt.Fprintln(os.Stderr, "bench: counters:", err)
 		os.Exit(1)
 	}
-	os.Args = append([]string{"firn", "distributed", "--log-level", "warn"}, args[1:]...)
+	os.Args = append([]string{"firn", "distributed"}, args[1:]...)
 	cli.Main(cli.Builtin())
 }
 
