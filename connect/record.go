@@ -51,6 +51,11 @@ type Record struct {
 type Batch struct {
 	TopicPartition // where the records were read from
 
+	// TopicID tells a topic from one that was deleted and created again under its name;
+	// zero if the broker tells none. A topic that was made anew a moment ago may still
+	// have the old id here.
+	TopicID [16]byte
+
 	Records []Record // may be empty: records were filtered, or only time has passed
 
 	// The batch stands for the offsets [First, Next), whether Records shows them or not:

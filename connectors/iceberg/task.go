@@ -45,6 +45,8 @@ type Task struct {
 	generation int32  // of the session when lead last looked
 	clock      int    // counts openings, to tell floors read before from those read after
 	opened     map[connect.TopicPartition]int
+	topicIDs   map[connect.TopicPartition]topicIDs
+	strangers  int  // batches of another topic than the chain's
 	throttled  bool // open partitions are paused until files have been uploaded
 	hello      bool // a cycle is wanted soon
 
@@ -91,6 +93,7 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	t.tables = make(map[string]*destination)
 	t.byIdent = make(map[*string]*destination)
 	t.opened = make(map[connect.TopicPartition]int)
+	t.topicIDs = make(map[connect.TopicPartition]topicIDs)
 	t.budget = datafile.NewBudget(tc.MemoryBytes(), tc.Wake)
 	t.mail.wake = tc.Wake
 	t.life, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -175,6 +178,9 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 		t.tc.Seek(b.TopicPartition, pos)
 		return nil
 	}
+	if !t.sameTopic(b) {
+		return t.anotherTopic(b, pos)
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Offset < pos {
@@ -187,6 +193,29 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	}
 	t.chain.Advance(b.TopicPartition, b.Next)
 	return nil
+}
+
+// topicIDs are the ids of a partition's topic as the cycles told them.
+type topicIDs struct{ now, before commit.TopicID }
+
+// sameTopic is false for records of a topic that was created anew while the chain is still
+// that of the old one: the coordinator must see it first, or the floors of one topic would
+// stand for offsets of the other. The other way round, records under the id from before
+// came after a Seek of the new chain: the worker's fetcher has yet to learn the id.
+func (t *Task) sameTopic(b *connect.Batch) bool {
+	ids, id := t.topicIDs[b.TopicPartition], commit.TopicID(b.TopicID)
+	return id == (commit.TopicID{}) || id == ids.now || id == ids.before
+}
+
+// anotherTopic has the coordinator look at the topics' ids while the batch waits. Now and
+// then the batch is fetched again: its own id may be the wrong one.
+func (t *Task) anotherTopic(b *connect.Batch, pos int64) error {
+	t.hello = true
+	if t.strangers++; t.strangers%4 == 0 {
+		t.tc.Seek(b.TopicPartition, pos)
+		return nil
+	}
+	return &connect.RetryError{Err: fmt.Errorf("topic %s was created anew; the coordinator is yet to see it", b.Topic)}
 }
 
 // lead keeps a coordinator while this task holds the connector's first partition. It is
@@ -247,6 +276,9 @@ func (t *Task) observe(ctx context.Context, cy *commit.Cycle) error {
 	for tp, next := range step.Open {
 		t.clock++
 		t.opened[tp] = t.clock
+		if id := t.chain.TopicID(tp); t.topicIDs[tp].now != id {
+			t.topicIDs[tp] = topicIDs{now: id, before: t.topicIDs[tp].now}
+		}
 		t.tc.Seek(tp, next)
 		if !t.throttled {
 			t.tc.Resume(tp)
@@ -289,6 +321,7 @@ func (t *Task) dropFiles() {
 // forget drops the floors of one partition.
 func (t *Task) forget(tp connect.TopicPartition) {
 	delete(t.opened, tp)
+	delete(t.topicIDs, tp)
 	for _, d := range t.tables {
 		delete(d.floors, tp)
 	}

@@ -396,6 +396,33 @@ func TestTableGoneInAnOpenRange(t *testing.T) {
 	})
 }
 
+// A batch of a topic that was made anew waits until the chain is that of the new topic.
+func TestBatchOfAnotherTopic(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		task, tp := s.task.(*Task), s.parts()[0]
+		s.produce(s.t.Context(), 1)
+		put := func(id commit.TopicID) error {
+			return s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, TopicID: id, Records: s.log[tp][40:], First: 40, Next: 41, Arena: new(connect.Arena)})
+		}
+		position := func() int64 { pos, _ := task.chain.Position(tp); return pos }
+		for i := 1; i <= 8; i++ {
+			err := put(commit.TopicID{9})
+			_, again := errors.AsType[*connect.RetryError](err)
+			if sought := s.tc.TakeSeeks()[tp] == 40; again == (i%4 == 0) || sought == again {
+				s.t.Errorf("try %d: got %v, seek %t; want to be asked again, each fourth time with a seek instead", i, err, sought)
+			}
+		}
+		if got := position(); got != 40 {
+			s.t.Errorf("position after batches of another topic: got %d, want 40", got)
+		}
+		task.topicIDs[tp] = topicIDs{now: commit.TopicID{9}, before: task.chain.TopicID(tp)}
+		if err := put(task.chain.TopicID(tp)); err != nil || position() != 41 {
+			s.t.Errorf("under the id from before: got %v at %d, want it taken", err, position())
+		}
+	})
+}
+
 // Rows of a table that is there need not tell of a column, wherever a task begins.
 func TestFirstRecordWithoutColumns(t *testing.T) {
 	inStage(t, nil, func(s *stage) {

@@ -40,9 +40,10 @@ type admin interface {
 type fetched struct {
 	connect.TopicPartition
 	records
-	next int64 // position after it
-	err  error // trouble with the partition instead of records
-	at   int   // the first record not delivered yet
+	id   [16]byte // of the topic
+	next int64    // position after it
+	err  error    // trouble with the partition instead of records
+	at   int      // the first record not delivered yet
 }
 
 type records interface {
@@ -79,7 +80,7 @@ func (b bulk) Poll(ctx context.Context, wait time.Duration) ([]fetched, error) {
 	out := make([]fetched, len(got))
 	for i := range got {
 		f := &got[i]
-		out[i] = fetched{TopicPartition: f.TopicPartition, records: f, next: f.Next, err: f.Err}
+		out[i] = fetched{TopicPartition: f.TopicPartition, records: f, id: f.TopicID, next: f.Next, err: f.Err}
 	}
 	return out, err
 }

@@ -26,6 +26,7 @@ func (c taskContext) Group() connect.Group                 { return group{c.l.Ta
 // Seek of a partition that is not assigned is ignored: it was taken away.
 func (c taskContext) Seek(tp connect.TopicPartition, next int64) {
 	if p := c.l.parts[tp]; p != nil && next >= 0 {
+		p.told = true
 		c.l.move(p, next)
 	}
 }

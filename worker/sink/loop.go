@@ -36,6 +36,7 @@ type loop struct {
 	complained  time.Time // when complain last spoke
 	topicsSeen  map[string]bool
 	intolerable error // what Errant said must end the task
+	doubts      map[connect.TopicPartition]doubt
 
 	// Membership (rebalance.go, topics.go).
 	topics      subscription
@@ -59,6 +60,7 @@ type partition struct {
 	seeks     int   // tells a Put that its partition was moved meanwhile
 	fresh     bool  // the topic was recreated: the group's offset is of the old one
 	delivered bool  // records, since it was opened
+	told      bool  // the task said where to begin
 	own       bool  // the task keeps its offset elsewhere: PreCommit left it out
 	added     bool  // to the fetcher
 	paused    bool  // by the task
@@ -70,7 +72,7 @@ type partition struct {
 func newLoop(t *Task) *loop {
 	return &loop{
 		portion: portion{size: t.cfg.Consumer.MaxPollRecords()},
-		Task:    t, parts: map[connect.TopicPartition]*partition{}, topicsSeen: map[string]bool{},
+		Task:    t, parts: map[connect.TopicPartition]*partition{}, topicsSeen: map[string]bool{}, doubts: map[connect.TopicPartition]doubt{},
 		events: make(chan kafka.Event, 1), done: make(chan func(context.Context) error, 1), commitDone: make(chan committed, 1),
 	}
 }
@@ -191,7 +193,7 @@ func (l *loop) news(ctx context.Context) error {
 		default:
 			l.refreshTopics(ctx)
 			l.resolve(ctx)
-			return nil
+			return l.askAgain(ctx)
 		}
 		if err != nil {
 			return err

@@ -112,7 +112,7 @@ func (l *loop) convert(ctx, hard context.Context) error {
 		q.from.At(q.at, &q.raw)
 		next = q.raw.Offset
 	}
-	q.batch = connect.Batch{TopicPartition: q.from.TopicPartition, Records: q.records, First: q.part.next, Next: next, Arena: &q.arena}
+	q.batch = connect.Batch{TopicPartition: q.from.TopicPartition, TopicID: q.from.id, Records: q.records, First: q.part.next, Next: next, Arena: &q.arena}
 	return l.deliver(hard)
 }
 
@@ -214,6 +214,7 @@ func (l *loop) deliver(ctx context.Context) error {
 	l.stats.Read.Add(int64(q.at - q.first))
 	l.stats.Sent.Add(int64(len(q.records)))
 	p.delivered = true
+	delete(l.doubts, p.TopicPartition)
 	if !moved {
 		p.next = q.batch.Next
 		if f := q.from; q.at < f.Len() {

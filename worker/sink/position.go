@@ -160,11 +160,7 @@ func (l *loop) trouble(ctx context.Context, p *partition, err error) error {
 	}
 	if e, ok := errors.AsType[*kafka.TopicIDChangedError](err); ok {
 		l.log.Warn("topic was deleted and created again: its partition is opened anew", "error", e)
-		tps := []connect.TopicPartition{p.TopicPartition}
-		if err := l.take(ctx, tps, true); err != nil {
-			return err
-		}
-		return l.give(ctx, tps, true)
+		return l.reopen(ctx, p, true)
 	}
 	if errors.Is(err, kafka.ErrUnauthorized) {
 		return fmt.Errorf("fetch %s: %w", p.TopicPartition, err)
@@ -177,10 +173,64 @@ func (l *loop) trouble(ctx context.Context, p *partition, err error) error {
 	return nil
 }
 
+// A doubt is about a position above the log's end that the task gave. When a topic was
+// made anew a moment ago, whoever tells the task where to begin may not have noticed yet.
+type doubt struct{ since, again time.Time }
+
+const (
+	doubtPause = time.Second
+	doubtFor   = 15 * time.Second
+)
+
+// mayAsk tells whether the task is to be asked again where to begin, and sees to it.
+func (l *loop) mayAsk(tp connect.TopicPartition) bool {
+	now := time.Now()
+	d, ok := l.doubts[tp]
+	if !ok {
+		d.since = now
+	}
+	d.again = now.Add(doubtPause)
+	l.doubts[tp] = d
+	return now.Sub(d.since) < doubtFor
+}
+
+// askAgain opens partitions anew whose position was in doubt.
+func (l *loop) askAgain(ctx context.Context) error {
+	for tp, d := range l.doubts {
+		p := l.parts[tp]
+		if p == nil {
+			delete(l.doubts, tp)
+			continue
+		}
+		if d.again.IsZero() || time.Now().Before(d.again) {
+			continue
+		}
+		l.doubts[tp] = doubt{since: d.since}
+		if err := l.reopen(ctx, p, p.fresh); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reopen takes a partition from the task and gives it back.
+func (l *loop) reopen(ctx context.Context, p *partition, fresh bool) error {
+	tps := []connect.TopicPartition{p.TopicPartition}
+	if err := l.take(ctx, tps, true); err != nil {
+		return err
+	}
+	return l.give(ctx, tps, fresh)
+}
+
 // outOfRange follows auto.offset.reset when retention has overtaken the task: a gap
 // that is declared and counted. A position above the log's end in the same topic means
 // that the log has lost its end, and it would be wrong to guess what the reader wants.
 func (l *loop) outOfRange(p *partition, e *kafka.OffsetOutOfRangeError) error {
+	if e.Position > e.End && p.told && l.mayAsk(p.TopicPartition) {
+		l.log.Warn("the task begins above the log's end: asking it again, it may not know yet that the topic was created anew",
+			"partition", p.TopicPartition, "position", e.Position, "end", e.End)
+		return nil
+	}
 	if e.Position > e.End {
 		return fmt.Errorf("%s: position %d is above the log's end %d: the log was truncated, or is not the one the offsets belong to "+
 			"(stop the connector and change its offsets: DELETE /connectors/%s/offsets to start over, PATCH to go on elsewhere)",

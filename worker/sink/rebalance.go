@@ -193,6 +193,7 @@ func (l *loop) give(ctx context.Context, tps []connect.TopicPartition, fresh boo
 	}
 	for tp, next := range positions {
 		if p := l.parts[tp]; p != nil && next >= 0 {
+			p.told = true
 			l.move(p, next)
 		}
 	}

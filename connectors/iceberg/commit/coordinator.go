@@ -200,8 +200,8 @@ func (c *Coordinator) start(ctx context.Context, j *job, what string, work func(
 // take is one message from the control topic.
 func (c *Coordinator) take(m any) {
 	u, ok := m.(*Unit)
-	if !ok { // Hello
-		c.dirty = true
+	if !ok { // Hello: somebody begins, perhaps because a topic was made anew
+		c.dirty, c.nextCheck = true, time.Time{}
 		return
 	}
 	if u.ConfigHash != c.cfg.ConfigHash {
