@@ -17,7 +17,7 @@ import (
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
 
-var errCatalogDown = errors.New("Get \"http://catalog/v1/config\": dial tcp: connection refused")
+var errCatalogDown = errors.New("dial tcp catalog:80: connect: connection refused")
 
 // TestCatalogAway: records wait for the catalog, as long as it takes.
 func TestCatalogAway(t *testing.T) {
@@ -261,7 +261,7 @@ func (s *scene) restartAll() {
 	s.running()
 }
 
-// TestRestRefusesCatalog is what validate finds without a connection.
+// TestCatalogConfig is what validate finds without a connection.
 func TestCatalogConfig(t *testing.T) {
 	play(t, func(s *scene) {
 		s.refuse(map[string]string{"iceberg.catalog.type": "", "iceberg.catalog.uri": ""}, http.StatusBadRequest, "Must specify Iceberg catalog properties")

@@ -2,6 +2,7 @@ package badinput
 
 import (
 	"encoding/binary"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,7 @@ var withDeadLetters = map[string]string{
 func with(configs ...map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, c := range configs {
-		for k, v := range c {
-			out[k] = v
-		}
+		maps.Copy(out, c)
 	}
 	return out
 }
