@@ -28,8 +28,8 @@ func TestS3RetryKeys(t *testing.T) {
 
 func TestS3RetryWaits(t *testing.T) {
 	r := s3Retry{5, 2 * time.Second, 20 * time.Second}
-	for attempt, most := range []time.Duration{2, 4, 8, 16, 20, 20} {
-		most *= time.Second
+	for attempt, seconds := range []int{2, 4, 8, 16, 20, 20} {
+		most := time.Duration(seconds) * time.Second
 		if got := r.wait(attempt); got < most/2 || got > most {
 			t.Errorf("attempt %d: waits %s, want %s to %s", attempt, got, most/2, most)
 		}
