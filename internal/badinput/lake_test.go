@@ -172,7 +172,7 @@ func TestTableDroppedOften(t *testing.T) {
 		})
 		s.create(nil)
 		id := 0
-		for range 6 {
+		for range 3 {
 			for range 700 { // of 35 s, longer than a table is used without a look at it
 				id++
 				s.produce("events", numbers(id, id)...)

@@ -305,7 +305,8 @@ func numbers(from, to int) (values []string) {
 // eventually waits in fake time until check returns "".
 func (s *scene) eventually(limit time.Duration, check func() string) {
 	s.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(100 * time.Millisecond) {
+	pause := max(limit/300, 100*time.Millisecond)
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
 		problem := check()
 		if problem == "" {
 			return

@@ -423,6 +423,36 @@ func TestTopicRecreated(t *testing.T) {
 	})
 }
 
+// TestTaskBeginsAboveTheEnd: the task may have been told an offset of a topic that was made
+// anew a moment ago. It is asked again for some seconds.
+func TestTaskBeginsAboveTheEnd(t *testing.T) {
+	for heals, want := range map[bool]string{true: "", false: "a-0: position 9 is above the log's end 5"} {
+		play(t, func(s *stage, _ *Config) {
+			s.w.produce(a0, 5)
+			opens := 0
+			s.r.onOpen = func([]tp) offsets {
+				if opens++; heals && opens > 5 {
+					return offsets{a0: 2}
+				}
+				return offsets{a0: 9}
+			}
+		}, func(s *stage) {
+			go s.w.round(s.t, "range", a0)
+			if heals {
+				s.wait(10 * time.Second)
+				s.wantRange(a0, 2, 5)
+				s.wantStates("RUNNING")
+				return
+			}
+			began := time.Now()
+			err := <-s.done
+			if took := time.Since(began); err == nil || !strings.Contains(err.Error(), want) || took < doubtFor || took > 2*doubtFor {
+				t.Errorf("after %v: got %v, want %q after %v", took, err, want, doubtFor)
+			}
+		})
+	}
+}
+
 func TestTopicDeleted(t *testing.T) {
 	play(t, func(s *stage, _ *Config) { s.w.produce(a0, 5); s.w.produce(b0, 2) }, func(s *stage) {
 		s.rebalance("range", a0, b0)
