@@ -156,6 +156,11 @@ func (f *field) quick(vec *vector, v *connect.Value) bool {
 		}
 		vec.f64 = append(vec.f64, x)
 		vec.pushed()
+	case toBool:
+		if !v.Bool() {
+			return false
+		}
+		vec.pushBool(true)
 	case toInt:
 		x := v.Int()
 		if x == 0 || x != int64(int32(x)) || f.from != plain {

@@ -94,6 +94,7 @@ type structPlan struct {
 	// which key it saw last and predicts it. entries are those of this record.
 	names   map[string]int32
 	slots   []slot
+	whole   bool    // the slots are the keys of a map that had one value for each column
 	entries []entry // by column
 	round   uint64
 }
@@ -111,6 +112,12 @@ var absent connect.Value // read only
 type slot struct {
 	key []byte
 	col int32 // -1: no column
+}
+
+// is tells whether key is the slot's. An empty key is no slot's: Text is empty for other
+// kinds too.
+func (sl *slot) is(key *connect.Value) bool {
+	return string(sl.key) == key.Text() && len(sl.key) > 0
 }
 
 // maxSlots and maxSlotKey bound what a hostile map can make a plan remember.
@@ -154,15 +161,13 @@ func (s *structPlan) appendStruct(vecs []*vector, vals []connect.Value) error {
 }
 
 func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
+	if s.whole && s.predicted(pairs) {
+		return s.appendPredicted(vecs, pairs)
+	}
 	s.round++
-	var dropped int64
+	var dropped, absents int64
 	for i := 0; i+1 < len(pairs); i += 2 {
-		var col int32
-		if n := i / 2; n < len(s.slots) && string(s.slots[n].key) == pairs[i].Text() && len(s.slots[n].key) > 0 {
-			col = s.slots[n].col
-		} else {
-			col = s.column(n, &pairs[i])
-		}
+		col := s.column(i/2, &pairs[i])
 		if col < 0 {
 			dropped++
 			continue
@@ -173,6 +178,8 @@ func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
 		v := &absent
 		if e := &s.entries[i]; e.round == s.round {
 			v = e.value
+		} else {
+			absents++
 		}
 		if f.quick(vecs[i], v) {
 			continue
@@ -182,12 +189,42 @@ func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
 		}
 	}
 	s.plan.dropped += dropped
+	s.whole = dropped == 0 && absents == 0 && s.predicted(pairs)
 	return nil
 }
 
-// column finds the column of the n-th key of a map that its slot did not predict, -1
-// if it has none.
+// predicted tells whether the keys of a map are those of the slots.
+func (s *structPlan) predicted(pairs []connect.Value) bool {
+	if len(pairs) != 2*len(s.slots) {
+		return false
+	}
+	for n := range s.slots {
+		if !s.slots[n].is(&pairs[2*n]) {
+			return false
+		}
+	}
+	return true
+}
+
+// appendPredicted appends a map that has one value for each column, in the slots' order.
+func (s *structPlan) appendPredicted(vecs []*vector, pairs []connect.Value) error {
+	for n := range s.slots {
+		col, v := s.slots[n].col, &pairs[2*n+1]
+		if s.fields[col].quick(vecs[col], v) {
+			continue
+		}
+		if err := s.fields[col].append(vecs[col], *v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// column finds the column of the n-th key of a map, -1 if it has none.
 func (s *structPlan) column(n int, key *connect.Value) int32 {
+	if n < len(s.slots) && s.slots[n].is(key) {
+		return s.slots[n].col
+	}
 	if key.Kind() != connect.String {
 		return -1
 	}

@@ -2,6 +2,7 @@ package columns
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -80,6 +81,53 @@ func TestMapKeys(t *testing.T) {
 		}
 		if got := p.Dropped() - before; got != tt.dropped {
 			t.Errorf("%s: %d fields dropped, want %d", tt.name, got, tt.dropped)
+		}
+	}
+}
+
+// What a plan has learned from earlier maps must not show in later ones.
+func TestMapKeysInAnyOrder(t *testing.T) {
+	long := strings.Repeat("l", maxSlotKey+1)
+	learnsNothing(t, long, [][]string{{"a", "b", "a"}, {"a", "b", long}, {"a", "b", "a"}})
+	keys := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", long, "x", ""}), 0, 4)
+	rapid.Check(t, func(t *rapid.T) {
+		usual := rapid.SliceOfN(keys, 1, 3).Draw(t, "shapes")
+		learnsNothing(t, long, rapid.SliceOfN(rapid.SampledFrom(usual), 8, 8).Draw(t, "maps"))
+	})
+}
+
+// learnsNothing appends maps with these keys to a table of the columns a, b and long:
+// each must give the row that a new plan gives.
+func learnsNothing(t rapid.TB, long string, maps [][]string) {
+	t.Helper()
+	schema := iceberg.NewSchema(0, column(1, "a", iceberg.PrimitiveTypes.Int64), column(2, "b", iceberg.PrimitiveTypes.Int64), column(3, long, iceberg.PrimitiveTypes.Int64))
+	compile := func() *Plan {
+		p, err := Compile(nil, schema, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	learned := compile()
+	for _, keys := range maps {
+		var pairs []connect.Value
+		for i, k := range keys {
+			pairs = append(pairs, connect.StringValue(k), connect.IntValue(int64(i)))
+		}
+		var rows []string
+		for _, p := range []*Plan{learned, compile()} {
+			c, err := New(schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := p.Dropped()
+			if err := p.Append(c, connect.MapValue(pairs)); err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, fmt.Sprintf("%s, %d dropped", row(c, 0), p.Dropped()-before))
+		}
+		if rows[0] != rows[1] {
+			t.Fatalf("keys %q: got %q, want %q", keys, rows[0], rows[1])
 		}
 	}
 }
