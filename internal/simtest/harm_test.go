@@ -13,12 +13,16 @@ import (
 	"github.com/firn-io/firn/connect/entities"
 )
 
-// disturb tells the story: records are produced, and harm is done.
+// disturb tells the story: records are produced, and harm is done, in one world more
+// than in another.
 func (w *world) disturb() {
+	rage := 15 + w.plot.IntN(75)
 	for end := time.Now().Add(harm); time.Now().Before(end); {
 		w.sleep(1500)
 		w.produce(w.plot.IntN(25))
-		w.harmOnce()
+		if w.plot.IntN(100) < rage {
+			w.harmOnce()
+		}
 	}
 }
 
@@ -168,7 +172,7 @@ func (w *world) brokerFaults() {
 			if roll == nil {
 				return nil, nil, false
 			}
-			switch n := roll.IntN(200); {
+			switch n := roll.IntN(400); {
 			case n < 2:
 				w.journal.note("a broker hangs up at %s", key.Name())
 				return nil, errCut, true

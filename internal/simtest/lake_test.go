@@ -18,6 +18,7 @@ import (
 var (
 	errCatalog = errors.New("simulated: catalog answers 503")
 	errLost    = errors.New("simulated: reply of the catalog was lost")
+	errGateway = errors.New("simulated: 504, no answer from the catalog")
 	errStorage = errors.New("simulated: disk full")
 )
 
@@ -87,26 +88,43 @@ func (k lake) CreateNamespace(ctx context.Context, namespace table.Identifier, p
 }
 
 // CommitTable is where a coordinator is killed now and then: just before its commit
-// lands, or just after.
+// lands, just after, or while it is on its way, which it may be for long; and where a
+// gateway gives a request up that lands all the same.
 func (k lake) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
 	if err := k.p.reach(); err != nil {
 		return nil, "", err
 	}
-	roll := k.p.w.roll("kill in commit")
-	fate := 99
-	if roll != nil {
-		fate = roll.IntN(100)
+	w, name := k.p.w, ident[len(ident)-1]
+	roll := w.roll("commit")
+	if roll == nil {
+		return k.Catalog.CommitTable(ctx, ident, reqs, updates)
 	}
-	if fate < 3 {
-		k.p.w.murder(k.p, "before its commit to "+ident[len(ident)-1])
+	late := time.Duration(roll.IntN(12_000)) * time.Millisecond
+	land := func(late time.Duration) {
+		w.asides.Go(func() {
+			time.Sleep(late)
+			_, _, err := k.Catalog.CommitTable(context.Background(), ident, reqs, updates)
+			w.journal.note("a late commit to %s lands: %v", name, err)
+		})
+	}
+	switch fate := roll.IntN(100); {
+	case fate < 2:
+		w.murder(k.p, "before its commit to "+name)
 		return nil, "", errDead
-	}
-	meta, at, err := k.Catalog.CommitTable(ctx, ident, reqs, updates)
-	if fate < 7 {
-		k.p.w.murder(k.p, "after its commit to "+ident[len(ident)-1])
+	case fate < 5:
+		w.murder(k.p, "after its commit to "+name)
+		land(0)
 		return nil, "", errDead
+	case fate < 10:
+		w.murder(k.p, "while its commit to "+name+" is on its way, for "+late.String())
+		land(late)
+		return nil, "", errDead
+	case fate < 15:
+		w.journal.note("a gateway gives up a commit of %s to %s, which lands after %v", k.p.name, name, late/4)
+		land(late / 4)
+		return nil, "", errGateway
 	}
-	return meta, at, err
+	return k.Catalog.CommitTable(ctx, ident, reqs, updates)
 }
 
 // A disk is the storage as one process sees it.

@@ -109,6 +109,7 @@ func (w *world) configure() {
 		"iceberg.table.db.all.route-regex": ".*", "iceberg.table.db.beta.route-regex": "beta",
 		"iceberg.tables.auto-create-enabled":                               "true",
 		"iceberg.tables.auto-create-props.write.parquet.compression-codec": pick(r, "uncompressed", "snappy"),
+		"iceberg.tables.auto-create-props.commit.retry.num-retries":        pick(r, "0", "4"), // retries of the library must not be
 		"iceberg.tables.default-partition-by":                              pick(r, "", "", "part"),
 		"iceberg.catalog.type":                                             "memory",
 		"iceberg.control.commit.interval-ms":                               pick(r, "1000", "2000"),
