@@ -33,27 +33,6 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * tick, err
 }
 
-// machineCPU is the CPU time that all processes have used.
-func machineCPU() (time.Duration, error) {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, err
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	var sum int64
-	for i, f := range strings.Fields(line) {
-		if i == 0 || i == 4 || i == 5 || i > 8 { // the word cpu, idle, iowait, guests (counted as user)
-			continue
-		}
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return time.Duration(sum) * tick, nil
-}
-
 // peakRSS is the most memory that a process has had resident, in bytes.
 func peakRSS(pid int) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -71,8 +71,8 @@ func (s *settings) measure(ctx context.Context, u setup) (result, error) {
 		if err != nil {
 			return out, fmt.Errorf("run %d: %w", i, err)
 		}
-		fmt.Fprintf(os.Stderr, "bench: %s %s run %d: %.3f us (%.3f whole), %.0f/s (%.0f whole), %.2f allocs, %.0f MB, %d commits, %.1f B/row, load %.1f\n",
-			u.kind, u.topic.format.name, i, m.steady, m.whole, m.perSecond, m.perSecondWhole, m.allocs, float64(m.rss)/1e6, m.commits, m.bytesPerRow, m.load)
+		fmt.Fprintf(os.Stderr, "bench: %s %s run %d: %.3f us (%.3f whole, %.3f of it system), %.0f/s (%.0f whole), %.2f allocs, %.0f MB, %d commits, %.1f B/row, load %.1f\n",
+			u.kind, u.topic.format.name, i, m.steady, m.whole, m.system, m.perSecond, m.perSecondWhole, m.allocs, float64(m.rss)/1e6, m.commits, m.bytesPerRow, m.load)
 		all = append(all, m)
 		out.PeakRSS = max(out.PeakRSS, round(float64(m.rss)/1e6, 1))
 		out.CPURuns = append(out.CPURuns, round(m.steady, 3))

@@ -42,7 +42,7 @@ type run struct {
 
 // measured is what one run gave.
 type measured struct {
-	steady, whole             float64 // CPU us per record
+	steady, whole, system     float64 // CPU us per record; system is a part of whole
 	perSecond, perSecondWhole float64
 	allocs, path, writer      float64 // allocations per record
 	rss                       int64
@@ -83,8 +83,11 @@ func (s *settings) once(ctx context.Context, u setup, number int, counting bool)
 	}
 	defer log.Close() //nolint:errcheck // the worker has its own handle
 	cmd.Stdout, cmd.Stderr = log, log
-	if counting {
+	switch {
+	case counting:
 		cmd.Env = append(os.Environ(), countEnv+"=1")
+	case s.profile != "":
+		cmd.Env = append(os.Environ(), countEnv+"=65536")
 	}
 	m.load = loadAverage()
 	if err := cmd.Start(); err != nil {
@@ -99,6 +102,7 @@ func (s *settings) once(ctx context.Context, u setup, number int, counting bool)
 	if err := end(cmd); err != nil {
 		return m, err
 	}
+	m.system = cmd.ProcessState.SystemTime().Seconds() * 1e6 / float64(u.topic.records)
 	m.whole = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds() * 1e6 / float64(u.topic.records)
 	return m, nil
 }
@@ -141,11 +145,11 @@ func (r *run) drive(ctx context.Context, cmd *exec.Cmd, m *measured) error {
 		}
 		m.path = float64(after.Path-before.Path) / n
 		m.writer = float64(after.Writer-before.Writer) / n
-		if r.profile != "" {
-			return r.download(ctx, "allocs", "allocs")
-		}
 	}
-	return nil
+	if r.profile == "" {
+		return nil
+	}
+	return r.download(ctx, "allocs", "allocs")
 }
 
 // sample follows the process until ctx ends.

@@ -11,13 +11,14 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 	"strings"
 
 	"github.com/firn-io/firn/cli"
 )
 
-// countEnv makes a worker count every allocation by where it is made. That makes it
-// slow, so it is a run of its own.
+// countEnv makes a worker sample allocations by where they are made: 1 counts every one,
+// which makes it slow, so that it is a run of its own.
 const countEnv = "FIRN_BENCH_COUNT"
 
 // beWorker is the process that is measured: exactly `firn distributed`, and a listener
@@ -25,8 +26,8 @@ const countEnv = "FIRN_BENCH_COUNT"
 func beWorker(args []string) {
 	// As in the firn binary, where nothing reads the profile and the linker turns it off.
 	runtime.MemProfileRate = 0
-	if os.Getenv(countEnv) != "" {
-		runtime.MemProfileRate = 1
+	if rate, err := strconv.Atoi(os.Getenv(countEnv)); err == nil {
+		runtime.MemProfileRate = rate
 	}
 	if err := serveCounters(args[0]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: counters:", err)
