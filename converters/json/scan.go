@@ -16,7 +16,8 @@ const (
 
 // A scanner reads one document after the other, in one pass over the bytes. Strings
 // without escapes alias the document, everything else lives in the arena; containers
-// are gathered on a stack that is reused, and copied out when their size is known.
+// but objects are gathered on a stack that is reused, and copied out when their size is
+// known.
 //
 // Positions are indices into b; -1 means that fail was called, which keeps the error
 // out of every return. Loops over a value and its parts are plain recursion, bounded
@@ -26,6 +27,7 @@ type scanner struct {
 	arena *connect.Arena
 	keys  keys
 	stack []connect.Value
+	sizes [8]int // values in the last object of each depth; deeper ones share the last
 	depth int
 	err   error
 }
@@ -68,9 +70,9 @@ func (s *scanner) value(p int) (connect.Value, int) {
 	return connect.Value{}, s.unexpected(p, "a value")
 }
 
-// object reads a map with string keys, in the order in which they stand.
+// object reads a map with string keys, in the order in which they stand. Its entries go
+// straight into the arena, in room for as many as the last object of that depth had.
 func (s *scanner) object(p int) (connect.Value, int) {
-	base := len(s.stack)
 	if p = s.open(p); p < 0 {
 		return connect.Value{}, -1
 	}
@@ -78,6 +80,9 @@ func (s *scanner) object(p int) (connect.Value, int) {
 		s.depth--
 		return connect.MapValue(nil), p + 1
 	}
+	expect := &s.sizes[min(s.depth, len(s.sizes)-1)]
+	out := s.arena.Values(max(*expect, 2))
+	n := 0
 	for {
 		var key, v connect.Value
 		if key, p = s.key(p); p < 0 {
@@ -86,20 +91,33 @@ func (s *scanner) object(p int) (connect.Value, int) {
 		if v, p = s.value(p); p < 0 {
 			return connect.Value{}, -1
 		}
-		s.stack = append(s.stack, key, v)
+		if n == len(out) {
+			out = s.grow(out)
+		}
+		out[n], out[n+1] = key, v
+		n += 2
 		if p < len(s.b) && s.b[p] == ',' {
 			p++
 			continue
 		}
 		if p = s.space(p); p < len(s.b) && s.b[p] == '}' {
 			s.depth--
-			return connect.MapValue(s.unload(base)), p + 1
+			*expect = n
+			return connect.MapValue(out[:n:n]), p + 1
 		}
 		if p >= len(s.b) || s.b[p] != ',' {
 			return connect.Value{}, s.unexpected(p, "a comma or the end of the object")
 		}
 		p++
 	}
+}
+
+// grow doubles the room of entries. Whatever a document does, the room of all objects
+// together is a few times what they hold: an object gets what the one before needed.
+func (s *scanner) grow(entries []connect.Value) []connect.Value {
+	out := s.arena.Values(2 * len(entries))
+	copy(out, entries)
+	return out
 }
 
 func (s *scanner) array(p int) (connect.Value, int) {
