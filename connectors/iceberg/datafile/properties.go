@@ -31,10 +31,6 @@ const (
 	// come round before they are collected.
 	defaultPageBytes = 256 << 10
 
-	// batchRows is after how many values the size of a page is looked at: the library's
-	// 1,024 cost 2 % more, many more make pages of long values too large.
-	batchRows = 4096
-
 	defaultZstdLevel = 1 // level 3, the usual one, costs a fifth more CPU for 1 % fewer bytes
 )
 
@@ -86,7 +82,6 @@ func parseSettings(props map[string]string) (*settings, error) {
 		parquet.WithCompression(codec),
 		parquet.WithCompressionLevel(level),
 		parquet.WithDataPageSize(s.pageBytes),
-		parquet.WithBatchSize(batchRows),
 		parquet.WithDictionaryPageSizeLimit(dictBytes),
 		parquet.WithMaxRowGroupLength(1 << 40), // groups are cut by bytes
 		parquet.WithStoreDecimalAsInteger(true),
