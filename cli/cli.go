@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,8 +22,17 @@ import (
 // Main runs the command that the process was started with, on a build with these
 // plugins, and ends the process.
 func Main(p Plugins) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	os.Exit(run(p, os.Args[1:], os.Stdout, os.Stderr))
 }
+
+// gcPercent is GOGC where the environment says none. While the collector marks, every
+// record costs several times as much (it is made of pointers), and a sink makes much
+// garbage beside little that lives: half as many collections are 15 % less CPU for 80 MB
+// under full load.
+const gcPercent = 200
 
 // A command is one word after the program's name.
 type command struct {
