@@ -60,6 +60,7 @@ type settings struct {
 	batch    int // bytes
 	profile  string
 	props    assignments
+	count    bool
 	keep     bool
 }
 
@@ -88,6 +89,7 @@ func bench(ctx context.Context) (err error) {
 	flag.IntVar(&s.interval, "interval", 500, "commit interval in ms")
 	flag.IntVar(&s.batch, "batch", 128<<10, "bytes of values in a record batch")
 	flag.StringVar(&s.profile, "profile", "", "`DIR` for a CPU profile of each run's worker")
+	flag.BoolVar(&s.count, "count", true, "make one more run, which counts allocations by where they are made")
 	flag.BoolVar(&s.keep, "keep", false, "keep the tables and the workers' logs, under -dir")
 	flag.Var(s.props, "set", "`KEY=VALUE` of the connector's config; may be repeated")
 	flag.Parse()

@@ -78,11 +78,13 @@ func (s *settings) measure(ctx context.Context, u setup) (result, error) {
 		out.CPURuns = append(out.CPURuns, round(m.steady, 3))
 		out.Load = append(out.Load, m.load)
 	}
-	counted, err := s.once(ctx, u, s.runs, true)
-	if err != nil {
-		return out, fmt.Errorf("run that counts allocations: %w", err)
+	if s.count {
+		counted, err := s.once(ctx, u, s.runs, true)
+		if err != nil {
+			return out, fmt.Errorf("run that counts allocations: %w", err)
+		}
+		out.AllocsPath, out.AllocsWriter = round(counted.path, 4), round(counted.writer, 3)
 	}
-	out.AllocsPath, out.AllocsWriter = round(counted.path, 4), round(counted.writer, 3)
 
 	slices.SortFunc(all, func(a, b measured) int { return cmp.Compare(a.steady, b.steady) })
 	m := all[len(all)/2]
