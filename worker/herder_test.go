@@ -523,14 +523,15 @@ func TestLateStatusesArePutRight(t *testing.T) {
 		defer p.Close() //nolint:errcheck // everything was sent
 		late := []byte(`{"state":"UNASSIGNED","trace":null,"worker_id":"b:8083","generation":0}`)
 		var msgs []kafka.Message
-		for _, key := range []string{"status-connector-c", "status-task-c-1"} {
+		for _, key := range []string{"status-connector-c", "status-task-c-1", "status-task-c-0"} {
 			msgs = append(msgs, kafka.Message{Topic: "statuses", Key: []byte(key), Value: late})
 		}
 		msgs[1].Value = bytes.Replace(late, []byte("UNASSIGNED"), []byte("RESTARTING"), 1) // an UNASSIGNED would be ignored, as in Java
+		msgs[2].Value = nil
 		if err := p.SendAll(t.Context(), msgs); err != nil {
 			t.Fatal(err)
 		}
-		fx.wantStates(time.Second, a, "c", "UNASSIGNED@b [RUNNING@a RESTARTING@b]")
+		fx.wantStates(time.Second, a, "c", "UNASSIGNED@b [RESTARTING@b]")
 		fx.wantStates(10*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
 	})
 }

@@ -32,11 +32,15 @@ func (h *Herder) reassert() {
 	}
 }
 
-// hidden tells whether old is in the place of what a unit has to say. A worker of a later
+// hidden tells whether old is in the place of what a unit has to say, or nothing is, after
+// the tombstone of a worker that knows an older configuration. A worker of a later
 // generation knows better than this one, which will hear of it.
 func (h *Herder) hidden(u *unit, old topics.Status, known bool) bool {
 	last := u.last.Load()
-	return last != nil && !u.stopping && known && old.Generation <= h.generation.Load() && (old.State != last.State || old.Worker != h.id)
+	if last == nil || u.stopping {
+		return false
+	}
+	return !known || old.Generation <= h.generation.Load() && (old.State != last.State || old.Worker != h.id)
 }
 
 func (h *Herder) again(u *unit) topics.Status {
