@@ -74,6 +74,13 @@ type Link struct {
 
 	Records int64
 	Files   []byte // an Iceberg manifest of the data files: see EncodeFiles
+
+	// Of a table whose rows replace older ones with the same key: equality deletes reach
+	// only rows of earlier snapshots, so a link like that needs one of its own, even when
+	// it deletes nothing.
+	Keyed        bool
+	DeleteSpecID int    // partition spec of Deletes
+	Deletes      []byte // a manifest of the equality delete files: see EncodeDeletes
 }
 
 // A Target is one branch of one table.

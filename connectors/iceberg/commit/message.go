@@ -11,12 +11,16 @@ import (
 	"github.com/firn-io/firn/connect"
 )
 
-// Kinds of message. The first byte of a message is messageVersion, the second its kind.
+// Kinds of message. The first byte of a message is its version, the second its kind. A
+// message is written in the oldest version that can hold it, so that workers of the
+// release before go on understanding what they could say themselves.
 const (
 	messageVersion = 1
-	kindCycle      = 1
-	kindUnit       = 2
-	kindHello      = 3
+	keyedVersion   = 2 // units with links of keyed tables
+
+	kindCycle = 1
+	kindUnit  = 2
+	kindHello = 3
 )
 
 // Bounds of what is believed from the control topic.
@@ -36,8 +40,9 @@ func encodeMessage(m any) []byte {
 		w.b = append(w.b, messageVersion, kindCycle)
 		w.cycle(m)
 	case *Unit:
-		w.b = append(w.b, messageVersion, kindUnit)
-		w.unit(m)
+		version := unitVersion(m)
+		w.b = append(w.b, version, kindUnit)
+		w.unit(m, version)
 	case Hello:
 		w.b = append(w.b, messageVersion, kindHello)
 	default:
@@ -47,7 +52,7 @@ func encodeMessage(m any) []byte {
 		return w.b
 	}
 	var z bytes.Buffer
-	z.Write([]byte{messageVersion, 0}) // kind 0: a gzipped message follows
+	z.Write([]byte{w.b[0], 0}) // kind 0: a gzipped message follows
 	gz := gzip.NewWriter(&z)
 	gz.Write(w.b) //nolint:errcheck // a bytes.Buffer takes everything
 	gz.Close()    //nolint:errcheck // as above
@@ -59,15 +64,16 @@ func decodeMessage(b []byte) (any, error) {
 	if len(b) < 2 {
 		return nil, errShort
 	}
-	if b[0] != messageVersion {
-		return nil, fmt.Errorf("message version %d, this worker knows %d (upgrade it)", b[0], messageVersion)
+	version := b[0]
+	if version < messageVersion || version > keyedVersion {
+		return nil, fmt.Errorf("message version %d, this worker knows %d to %d (upgrade it)", version, messageVersion, keyedVersion)
 	}
 	if b[1] == 0 {
 		plain, err := gunzip(b[2:])
 		if err != nil {
 			return nil, err
 		}
-		if len(plain) < 2 || plain[1] == 0 {
+		if len(plain) < 2 || plain[0] != version || plain[1] == 0 {
 			return nil, errShort
 		}
 		b = plain
@@ -78,7 +84,7 @@ func decodeMessage(b []byte) (any, error) {
 	case kindCycle:
 		m = r.cycle()
 	case kindUnit:
-		m = r.unit()
+		m = r.unit(version)
 	case kindHello:
 		m = Hello{}
 	default:
@@ -184,7 +190,14 @@ func (r *reader) cycle() *Cycle {
 	return c
 }
 
-func (w *writer) unit(u *Unit) {
+func unitVersion(u *Unit) byte {
+	if slices.ContainsFunc(u.Links, func(l Link) bool { return l.Keyed }) {
+		return keyedVersion
+	}
+	return messageVersion
+}
+
+func (w *writer) unit(u *Unit, version byte) {
 	w.unitID(u.ID)
 	w.u64(u.ConfigHash)
 	w.id(u.Cycle)
@@ -203,10 +216,13 @@ func (w *writer) unit(u *Unit) {
 	w.uvarint(uint64(len(u.Links)))
 	for _, l := range u.Links {
 		w.link(l)
+		if version >= keyedVersion {
+			w.keyed(l)
+		}
 	}
 }
 
-func (r *reader) unit() *Unit {
+func (r *reader) unit(version byte) *Unit {
 	u := &Unit{ID: r.unitID(), ConfigHash: r.u64(), Cycle: r.id()}
 	topics := r.topics()
 	u.Ranges = make([]Range, 0, r.count(4))
@@ -220,7 +236,11 @@ func (r *reader) unit() *Unit {
 	}
 	u.Links = make([]Link, 0, r.count(20))
 	for range cap(u.Links) {
-		u.Links = append(u.Links, r.link(len(u.Ranges)))
+		l := r.link(len(u.Ranges))
+		if version >= keyedVersion {
+			r.keyed(&l)
+		}
+		u.Links = append(u.Links, l)
 	}
 	return u
 }
@@ -260,4 +280,25 @@ func (r *reader) link(ranges int) Link {
 	l.Records = int64(r.uvarint())
 	l.Files = r.bytes()
 	return l
+}
+
+// keyed writes what version 2 adds to a link.
+func (w *writer) keyed(l Link) {
+	if !l.Keyed {
+		w.uvarint(0)
+		return
+	}
+	w.uvarint(1)
+	w.uvarint(uint64(l.DeleteSpecID))
+	w.bytes(l.Deletes)
+}
+
+func (r *reader) keyed(l *Link) {
+	switch r.uvarint() {
+	case 0:
+	case 1:
+		l.Keyed, l.DeleteSpecID, l.Deletes = true, int(r.uvarint()), r.bytes()
+	default:
+		r.fail()
+	}
 }

@@ -40,8 +40,9 @@ const (
 	lastRetry  = 10 * time.Second
 )
 
-// publish brings the links that units have for target into its table, in one snapshot
-// on a pinned head. It tries until it is certain: after any error it loads the table
+// publish brings the links that units have for target into its table, each snapshot on a
+// pinned head: one for all links that only append, and one for each that has a key (see
+// gather). It tries until it is certain: after any error it loads the table
 // anew and decides from the floors it finds, with no memory of the try before. levels
 // gives done and the topic id of every partition. It returns an error only when ctx ends.
 func (p *publisher) publish(ctx context.Context, target Target, units []*Unit, levels []Level, commitID [16]byte) (outcome, error) {
@@ -78,28 +79,29 @@ func (p *publisher) try(ctx context.Context, target Target, units []*Unit, level
 	}
 	out.uuid = t.Metadata().TableUUID()
 	sources := p.sources(levels)
-	plan, refused, reason := decide(target, out.uuid, units, floors, sources)
+	plan, refused, reason := decide(target, out.uuid, units, maps.Clone(floors), sources)
 	if refused != nil {
 		out.refused, out.reason = refused, reason
 		return out, nil
 	}
-	var files []iceberg.DataFile
-	for _, l := range plan {
-		add, err := DecodeFiles(l.link.Version, l.link.SpecID, l.link.Files)
-		if err != nil {
-			out.refused, out.reason = l.unit, err.Error()
-			return out, nil //nolint:nilerr // trying again would not mend the unit
-		}
-		files = append(files, add...)
-	}
-	if len(files) == 0 {
+	deltas, refused, reason := gather(t.Metadata(), plan)
+	if refused != nil {
+		out.refused, out.reason = refused, reason
 		return out, nil
 	}
 	for _, l := range levels {
 		floors.raise(sources[l.TopicPartition], None, l.Done)
 	}
-	out.snapshot, err = p.commit(ctx, t, target.Branch, files, floors, commitID)
-	return out, err
+	for _, d := range deltas {
+		for _, l := range d.links {
+			l.raise(floors, sources)
+		}
+		if t, err = p.commit(ctx, t, target.Branch, d, floors, commitID); err != nil {
+			return out, err
+		}
+		out.snapshot = t.SnapshotByName(target.Branch).SnapshotID
+	}
+	return out, nil
 }
 
 func firstWithLink(units []*Unit, target Target) *Unit {
@@ -127,6 +129,14 @@ type planned struct {
 	link *Link
 }
 
+// raise moves the floors of the link's partitions to where its rows end.
+func (l planned) raise(floors Floors, sources map[connect.TopicPartition]Source) {
+	for at := range l.link.Floors {
+		r := l.unit.Ranges[at]
+		floors.raise(sources[r.TopicPartition], r.Next, None)
+	}
+}
+
 // decide compares every link of the units for a table with the floors at its head, and
 // raises floors by those it takes. A link is taken if all its partitions are exact (the
 // floor is the one its rows were filtered with) or neutral (the table was past the range
@@ -146,9 +156,7 @@ func decide(target Target, uuid [16]byte, units []*Unit, floors Floors, sources 
 			switch verdict {
 			case exact:
 				plan = append(plan, planned{u, l})
-				for at := range l.Floors {
-					floors.raise(sources[u.Ranges[at].TopicPartition], u.Ranges[at].Next, None)
-				}
+				plan[len(plan)-1].raise(floors, sources)
 			case landed:
 			case mismatch:
 				return nil, u, reason
@@ -191,30 +199,31 @@ func compare(u *Unit, l *Link, floors Floors, sources map[connect.TopicPartition
 	return mismatch, fmt.Sprintf("unit %s is half in the table: %d partitions are, %d are not", u.ID, landeds, exacts)
 }
 
-// commit adds files as one snapshot, with the floors in its summary and, in the same
+// commit adds a delta as one snapshot, with the floors in its summary and, in the same
 // commit, as a table property. The requirements: the table's uuid, and the branch's head
-// as loaded (none, if it has no snapshot). The library does not retry past a pinned head.
-func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, files []iceberg.DataFile, floors Floors, commitID [16]byte) (int64, error) {
+// as in t (none, if it has no snapshot). The library does not retry past a pinned head.
+// It returns the table with the new head.
+func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, d delta, floors Floors, commitID [16]byte) (*table.Table, error) {
 	tx := t.NewTransactionOnBranch(branch)
 	if err := tx.AssertRefSnapshotID(branch); err != nil {
-		return 0, fmt.Errorf("pin head of %s: %w", branch, err)
+		return nil, fmt.Errorf("pin head of %s: %w", branch, err)
 	}
 	text := floors.String()
 	if err := tx.SetProperties(iceberg.Properties{PropertyKey(branch): text}); err != nil {
-		return 0, fmt.Errorf("set %s: %w", PropertyKey(branch), err)
+		return nil, fmt.Errorf("set %s: %w", PropertyKey(branch), err)
 	}
 	summary := carried(t, branch)
 	summary[SummaryKey] = text
 	summary["kafka.connect.commit-id"] = uuid.UUID(commitID).String()
 	summary["kafka.connect.task-id"] = p.task
-	if err := tx.NewRowDelta(summary).AddRows(files...).Commit(ctx); err != nil {
-		return 0, fmt.Errorf("stage %d files: %w", len(files), err)
+	if err := tx.NewRowDelta(summary).AddRows(d.rows...).AddDeletes(d.deletes...).Commit(ctx); err != nil {
+		return nil, fmt.Errorf("stage %d data files and %d delete files: %w", len(d.rows), len(d.deletes), err)
 	}
 	after, err := tx.Commit(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("commit %d files: %w", len(files), err)
+		return nil, fmt.Errorf("commit %d data files and %d delete files: %w", len(d.rows), len(d.deletes), err)
 	}
-	return after.SnapshotByName(branch).SnapshotID, nil
+	return after, nil
 }
 
 // carried copies Java's own offsets (kafka.connect.offsets.TOPIC.GROUP) from the nearest

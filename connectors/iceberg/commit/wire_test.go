@@ -105,6 +105,9 @@ func TestMessagesRoundTrip(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "links") {
 			l := Link{Target: Target{"db.t", "main"}, UUID: genID(t), Version: 2, SpecID: 1, Floors: map[int]int64{}, Records: 5, Files: rapid.SliceOfN(rapid.Byte(), 0, 20000).Draw(t, "files")}
+			if l.Keyed = rapid.Bool().Draw(t, "keyed"); l.Keyed {
+				l.DeleteSpecID, l.Deletes = rapid.IntRange(0, 9).Draw(t, "spec"), rapid.SliceOf(rapid.Byte()).Draw(t, "deletes")
+			}
 			for i := range u.Ranges {
 				l.Floors[i] = rapid.Int64Range(-1, 99).Draw(t, "floor")
 			}

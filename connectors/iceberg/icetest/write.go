@@ -21,7 +21,34 @@ import (
 // present schema, and describes it; it commits nothing. All rows must belong to one
 // partition. Values are written as JSON spells them: timestamps as text.
 func WriteFile(ctx context.Context, t *table.Table, rows ...Row) (iceberg.DataFile, error) {
-	schema, err := table.SchemaToArrowSchema(t.Schema(), nil, true, false)
+	return WritePartition(ctx, t, nil, rows...)
+}
+
+// WritePartition is WriteFile for a partitioned table: partition holds the values of the
+// spec's fields by field id.
+func WritePartition(ctx context.Context, t *table.Table, partition map[int]any, rows ...Row) (iceberg.DataFile, error) {
+	return writeFile(ctx, t, table.DataFileArgs{Schema: t.Schema(), Spec: t.Spec(), PartitionValues: partition, Content: iceberg.EntryContentData}, rows)
+}
+
+// WriteDeletes writes an equality delete file of spec: rows have the columns of the key
+// and no others. partition holds the values of spec's fields by field id; nil for an
+// unpartitioned one, whose deletes are global.
+func WriteDeletes(ctx context.Context, t *table.Table, spec iceberg.PartitionSpec, partition map[int]any, key []string, rows ...Row) (iceberg.DataFile, error) {
+	schema, err := t.Schema().Select(true, key...)
+	if err != nil {
+		return nil, err
+	}
+	var ids []int
+	for _, name := range key {
+		field, _ := schema.FindFieldByName(name)
+		ids = append(ids, field.ID)
+	}
+	return writeFile(ctx, t, table.DataFileArgs{Schema: schema, Spec: spec, PartitionValues: partition, Content: iceberg.EntryContentEqDeletes, EqualityFieldIDs: ids}, rows)
+}
+
+// writeFile writes and describes a file; args lacks what is known once it is written.
+func writeFile(ctx context.Context, t *table.Table, args table.DataFileArgs, rows []Row) (iceberg.DataFile, error) {
+	schema, err := table.SchemaToArrowSchema(args.Schema, nil, true, false)
 	if err != nil {
 		return nil, err
 	}
@@ -42,18 +69,15 @@ func WriteFile(ctx context.Context, t *table.Table, rows ...Row) (iceberg.DataFi
 	if err := errors.Join(pw.Write(batch), pw.Close()); err != nil {
 		return nil, fmt.Errorf("write rows: %w", err)
 	}
-	footer, err := pw.FileMetadata()
-	if err != nil {
+	if args.Metadata, err = pw.FileMetadata(); err != nil {
 		return nil, err
 	}
-	path, err := put(ctx, t, buf.Bytes())
-	if err != nil {
+	if args.FilePath, err = put(ctx, t, buf.Bytes()); err != nil {
 		return nil, err
 	}
-	return table.DataFileFromMetadata(table.DataFileArgs{
-		Schema: t.Schema(), Spec: t.Spec(), Format: iceberg.ParquetFile, Metadata: footer, FilePath: path, FileSize: int64(buf.Len()),
-		Content: iceberg.EntryContentData, Properties: t.Properties(), FormatVersion: t.Metadata().Version(),
-	})
+	args.Format, args.FileSize = iceberg.ParquetFile, int64(buf.Len())
+	args.Properties, args.FormatVersion = t.Properties(), t.Metadata().Version()
+	return table.DataFileFromMetadata(args)
 }
 
 // put stores a data file under a new name, on whatever storage the table has.
