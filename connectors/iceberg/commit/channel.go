@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/commit/javaevent"
 	"github.com/firn-io/firn/internal/kafka"
 )
 
@@ -26,18 +27,6 @@ type Channel struct {
 	parts    map[int32]bool
 	log      *slog.Logger
 }
-
-// Events of Java's form that only other programs read.
-type (
-	committedTable struct {
-		commit   [16]byte
-		catalog  string
-		ident    []string
-		uuid     [16]byte
-		snapshot int64
-	}
-	committedAll struct{ commit [16]byte }
-)
 
 const (
 	readWait      = time.Second
@@ -124,20 +113,21 @@ func (ch *Channel) lookUp(ctx context.Context) (kafka.TopicInfo, error) {
 	return infos[ch.topic], err
 }
 
-// Send writes messages and returns when the broker has them.
+// Send writes messages, or Java's events for other programs, and returns when the broker
+// has them.
 func (ch *Channel) Send(ctx context.Context, messages ...any) error {
 	var records []kafka.Message
 	for _, m := range messages {
-		e := event{id: randomID(), at: time.Now(), group: ch.group}
-		switch m := m.(type) {
-		case committedTable:
-			records = append(records, ch.record(e.commitToTable(m.commit, m.catalog, m.ident, m.uuid, m.snapshot, time.Time{})))
-		case committedAll:
-			records = append(records, ch.record(e.commitComplete(m.commit, time.Time{})))
-		default:
-			for _, s := range segments(encodeMessage(m), randomID()) {
-				records = append(records, ch.record(e.wrap(s)))
+		if payload, ok := m.(javaevent.Payload); ok { // for other programs, under the real group id
+			value, err := javaevent.Encode(&javaevent.Event{ID: randomID(), Time: time.Now(), Group: ch.group, Payload: payload})
+			if err != nil {
+				return err
 			}
+			records = append(records, ch.record(value))
+			continue
+		}
+		for _, s := range segments(encodeMessage(m), randomID()) {
+			records = append(records, ch.record(javaevent.Wrap(randomID(), time.Now(), ch.group, s)))
 		}
 	}
 	if err := ch.producer.SendAll(ctx, records); err != nil {
@@ -185,7 +175,7 @@ func (ch *Channel) Run(ctx context.Context, handle func(m any)) error {
 }
 
 func (ch *Channel) read(whole *assembler, value []byte, handle func(m any)) {
-	segment, ok := unwrap(value, ch.group)
+	segment, ok := javaevent.Unwrap(value, ch.group)
 	if !ok {
 		return
 	}

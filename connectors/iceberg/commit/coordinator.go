@@ -13,6 +13,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/commit/javaevent"
 )
 
 // A Broker tells what the coordinator must know of the source topics.
@@ -363,7 +364,9 @@ func (c *Coordinator) tell(ctx context.Context, outcomes []outcome, id [16]byte,
 	var events []any
 	for _, o := range outcomes {
 		if o.snapshot != 0 {
-			events = append(events, committedTable{id, c.cfg.CatalogName, o.target.Identifier(), o.uuid, o.snapshot})
+			ident := o.target.Identifier()
+			at := javaevent.Table{Catalog: c.cfg.CatalogName, Namespace: ident[:len(ident)-1], Name: ident[len(ident)-1], UUID: &o.uuid}
+			events = append(events, javaevent.CommitToTable{Commit: id, Table: at, Snapshot: &o.snapshot})
 			c.cfg.Logger.Info("committed", "table", o.target.Table, "branch", o.target.Branch, "snapshot", o.snapshot)
 		}
 	}
@@ -371,7 +374,7 @@ func (c *Coordinator) tell(ctx context.Context, outcomes []outcome, id [16]byte,
 		return
 	}
 	if complete {
-		events = append(events, committedAll{id})
+		events = append(events, javaevent.CommitComplete{Commit: id})
 	}
 	c.wg.Go(func() {
 		if err := c.cfg.Send(ctx, events...); err != nil && ctx.Err() == nil {

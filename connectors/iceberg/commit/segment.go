@@ -2,8 +2,6 @@ package commit
 
 import "slices"
 
-// The things that travel besides *Cycle, *Unit and Hello are Java events for others.
-
 // A message larger than a broker takes travels in segments. Each begins with the
 // segment's index and their number; with more than one, the message's random id follows.
 const (

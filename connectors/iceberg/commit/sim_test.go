@@ -22,6 +22,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/commit/javaevent"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
 
@@ -460,7 +461,7 @@ func (m *member) Latest(_ context.Context, parts []connect.TopicPartition) (map[
 func (w *world) send(_ context.Context, messages ...any) error {
 	for _, m := range messages {
 		switch m.(type) {
-		case committedTable, committedAll:
+		case javaevent.Payload:
 			continue
 		}
 		b := encodeMessage(m)

@@ -2,80 +2,12 @@ package commit
 
 import (
 	"bytes"
-	"encoding/hex"
-	"os"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/firn-io/firn/connect"
 )
-
-// The bytes were recorded from iceberg-kafka-connect 1.11.0.
-func TestEventsAreJavas(t *testing.T) {
-	at := func(micros int64) time.Time { return time.UnixMicro(micros) }
-	id := func(s string) (v [16]byte) {
-		b, err := hex.DecodeString(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		copy(v[:], b)
-		return v
-	}
-	c1 := id("000000000000000000000000000000c1")
-	java := readVector(t, "CommitToTable.bin")
-	n := int(java[2])<<8 | int(java[3])
-	if got := string(java[4 : 4+n]); got != commitToTableSchema {
-		t.Errorf("CommitToTable schema\n got %s\nwant %s", commitToTableSchema, got)
-	}
-	r := reader{b: java[4+n:]}
-	e := event{id: r.id()}
-	r.varint()
-	e.at, e.group = at(r.varint()), "connect-s"
-	validThrough := at(1704164645123456)
-	if got := e.commitToTable(c1, "iceberg", []string{"db", "t"}, id("000000000000000000000000000000aa"), 123, validThrough); !bytes.Equal(got, java) {
-		t.Errorf("CommitToTable\n got %x\nwant %x", got[4+n:], java[4+n:])
-	}
-
-	java = readVector(t, "CommitComplete.bin")
-	n = int(java[2])<<8 | int(java[3])
-	r = reader{b: java[4+n:]}
-	e.id = r.id()
-	r.varint()
-	e.at = at(r.varint())
-	if got := e.commitComplete(c1, validThrough); !bytes.Equal(got, java) {
-		t.Errorf("CommitComplete\n got %x\nwant %x", got, java)
-	}
-
-	// Java's own StartCommit is not a message of ours; ours has the same head.
-	if _, ok := unwrap(readVector(t, "StartCommit.bin"), "connect-s"); ok {
-		t.Error("Java's StartCommit was taken for a message of Firn")
-	}
-}
-
-func readVector(t *testing.T, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func TestWrapUnwrap(t *testing.T) {
-	e := event{id: [16]byte{1}, at: time.UnixMicro(5), group: "connect-a"}
-	value := e.wrap([]byte("hello"))
-	if got, ok := unwrap(value, "connect-a"); !ok || string(got) != "hello" {
-		t.Errorf("unwrap = %q, %v", got, ok)
-	}
-	if _, ok := unwrap(value, "connect-b"); ok {
-		t.Error("a message for connect-a was taken by connect-b")
-	}
-	for n := range value {
-		unwrap(value[:n], "connect-a")
-	}
-}
 
 func genID(t *rapid.T) (id [16]byte) {
 	copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
@@ -165,7 +97,6 @@ func FuzzDecodeMessage(f *testing.F) {
 	f.Add(encodeMessage(&Unit{Ranges: []Range{{First: 1, Next: 2}}, Links: []Link{{Target: Target{Table: "t"}, Floors: map[int]int64{0: 1}}}}))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = decodeMessage(b)
-		unwrap(b, "g")
 	})
 }
 
