@@ -18,6 +18,7 @@ var (
 	ErrUnauthorized   = errors.New("not authorized")
 	ErrGroupInUse     = errors.New("the group has members")
 	ErrUnknownGroup   = errors.New("the group does not exist")
+	ErrRebalancing    = errors.New("the group rebalances")
 	ErrRecordTooLarge = errors.New("record too large")
 	ErrClosed         = errors.New("client is closed")
 )

@@ -97,10 +97,9 @@ func (l *loop) rejoin(ctx context.Context, e *kafka.Prepare) error {
 	}
 	var protocols []kafka.Protocol
 	for _, name := range l.cfg.Consumer.Strategies() {
-		sub := kafka.Subscription{Topics: l.topics.subscribed(), Generation: generation}
+		sub := kafka.Subscription{Topics: l.topics.subscribed(), UserData: kafka.UserData(name, generation), Generation: generation}
 		if name == kafka.CooperativeStickyName {
 			sub.Owned = owned
-			sub.UserData = kafka.CooperativeStickyUserData(generation, nil)
 		}
 		protocols = append(protocols, kafka.Protocol{Name: name, Metadata: kafka.EncodeSubscription(sub)})
 	}
