@@ -15,7 +15,8 @@ type Budget struct {
 	limit int64
 	wake  func()
 
-	held  int64   // by open files and staged rows
+	held  int64   // by open files and staged rows, kept ones included
+	kept  int64   // by rows that must wait for their Seal: those of KeyedWriters
 	lanes []*lane // that hold something
 
 	unsent atomic.Int64 // bytes that uploads have queued
@@ -34,6 +35,15 @@ func (b *Budget) Used() int64 { return b.held + b.unsent.Load() }
 // Full tells that storage is slower than the rows come: fetching should pause
 // until wake is called. Appending still works and takes memory.
 func (b *Budget) Full() bool { return b.unsent.Load() > b.limit/4 && b.Used() > b.limit }
+
+// keep counts n more bytes of rows that nothing but a Seal turns into files.
+func (b *Budget) keep(n int64) {
+	b.held += n
+	b.kept += n
+}
+
+// crowded tells that such rows have half of the budget.
+func (b *Budget) crowded() bool { return b.kept > b.limit/2 }
 
 // queued and sent count the bytes of uploads.
 func (b *Budget) queued(n int) { b.unsent.Add(int64(n)) }

@@ -126,17 +126,22 @@ func (l *lane) close() error {
 			return err
 		}
 	}
+	content := iceberg.EntryContentData
+	if l.w.cfg.Equality != nil {
+		content = iceberg.EntryContentEqDeletes
+	}
 	file, err := table.DataFileFromMetadata(table.DataFileArgs{
-		Schema:          l.w.cfg.Schema,
-		Spec:            l.w.cfg.Spec,
-		Format:          iceberg.ParquetFile,
-		Metadata:        md,
-		FilePath:        l.path,
-		FileSize:        l.bytes,
-		Content:         iceberg.EntryContentData,
-		PartitionValues: l.values,
-		Properties:      l.w.cfg.Properties,
-		FormatVersion:   l.w.cfg.FormatVersion,
+		Schema:           l.w.cfg.Schema,
+		Spec:             l.w.cfg.Spec,
+		Format:           iceberg.ParquetFile,
+		Metadata:         md,
+		FilePath:         l.path,
+		FileSize:         l.bytes,
+		Content:          content,
+		EqualityFieldIDs: l.w.cfg.Equality,
+		PartitionValues:  l.values,
+		Properties:       l.w.cfg.Properties,
+		FormatVersion:    l.w.cfg.FormatVersion,
 	})
 	if err != nil {
 		return fmt.Errorf("describe data file %s: %w", l.path, err)

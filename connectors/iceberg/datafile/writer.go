@@ -42,6 +42,7 @@ type Config struct {
 	// which not every reader knows).
 	Properties map[string]string
 
+	Equality      []int   // not nil: the files hold equality deletes by these field ids
 	FormatVersion int     // of the table
 	Task          int     // number of the task, part of file names
 	Budget        *Budget // nil: one of its own, DefaultBudgetBytes
