@@ -282,9 +282,18 @@ func same(got, want string) bool {
 	return class == wclass && ok1 && ok2 && a.Equal(b)
 }
 
+// inferred are the lines where Java finds no type and leaves the values out.
+var inferred = map[string]string{
+	"byte[]{1,2,3,4}": "binary", "ByteBuffer 3 bytes": "binary",
+	"[null,1]": "list<long>",
+}
+
 func TestInfer(t *testing.T) {
 	for _, line := range vectors(t, "testdata/infer.tsv") {
 		in, want := inputs(t, line[0]), line[1]
+		if differs, ok := inferred[line[0]]; ok {
+			want = differs
+		}
 		sc, err := Infer(object(text("c"), in.value), false)
 		if err != nil {
 			t.Errorf("%s: %v", line[0], err)

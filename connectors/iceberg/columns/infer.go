@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -10,9 +11,10 @@ import (
 
 // Infer guesses a table schema from one schemaless record, a map, as the Java sink
 // does when it creates a table: integers are long, floats double, maps structs of
-// their non-null entries, a list is decided by its first element. What tells
-// nothing (null, an empty map or list, bytes) becomes no column, so the schema may
-// have no fields at all. Columns are optional in any case and stand in the order of
+// their non-null entries. What tells nothing (null, an empty map or list) becomes no
+// column, so the schema may have no fields at all. Unlike Java, which looks only at the
+// first element of a list and has no type for bytes, it merges what all elements tell,
+// and bytes are binary: otherwise values of the very record would be left out. Columns are optional in any case and stand in the order of
 // the map's keys.
 func Infer(v connect.Value, forceOptional bool) (*iceberg.Schema, error) {
 	if v.Kind() != connect.Map {
@@ -78,9 +80,16 @@ func (m *mapper) infer(v connect.Value, depth int) (iceberg.Type, error) {
 		if depth > maxDepth {
 			return nil, &connect.DataError{Msg: "the value nests too deep for a table"}
 		}
-		elem, err := m.infer(v.Elems()[0], depth+1)
-		if err != nil || elem == nil {
-			return nil, err
+		var elem iceberg.Type
+		for _, e := range v.Elems() {
+			t, err := m.infer(e, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			elem = merge(elem, t)
+		}
+		if elem == nil {
+			return nil, nil
 		}
 		return &iceberg.ListType{ElementID: m.id(), Element: elem}, nil
 	case connect.Map:
@@ -89,7 +98,72 @@ func (m *mapper) infer(v connect.Value, depth int) (iceberg.Type, error) {
 			return nil, err
 		}
 		return &iceberg.StructType{FieldList: fields}, nil
-	case connect.Null, connect.Bytes, connect.Struct:
+	case connect.Bytes:
+		return iceberg.PrimitiveTypes.Binary, nil
+	case connect.Null, connect.Struct:
 	}
 	return nil, nil
+}
+
+// merge is a type for values of both types, either of which may be nil: long and double
+// give double, structs have the fields of both. Of types without a common one the first
+// stays; it is the values of the other that are refused then.
+func merge(a, b iceberg.Type) iceberg.Type {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	case a == iceberg.PrimitiveTypes.Int64 && b == iceberg.PrimitiveTypes.Float64:
+		return b
+	}
+	switch a := a.(type) {
+	case *iceberg.ListType:
+		if b, ok := b.(*iceberg.ListType); ok {
+			return &iceberg.ListType{ElementID: a.ElementID, Element: merge(a.Element, b.Element)}
+		}
+	case *iceberg.StructType:
+		if b, ok := b.(*iceberg.StructType); ok {
+			return &iceberg.StructType{FieldList: mergeFields(a.FieldList, b.FieldList)}
+		}
+	}
+	return a
+}
+
+func mergeFields(a, b []iceberg.NestedField) []iceberg.NestedField {
+	out := slices.Clone(a)
+	for _, f := range b {
+		at := slices.IndexFunc(out, func(o iceberg.NestedField) bool { return o.Name == f.Name })
+		if at < 0 {
+			out = append(out, f)
+			continue
+		}
+		out[at].Type = merge(out[at].Type, f.Type)
+	}
+	return out
+}
+
+// tells tells whether infer finds a type for a value.
+func tells(v *connect.Value, depth int) bool {
+	switch v.Kind() { //nolint:exhaustive // the rest has a type
+	case connect.Null, connect.Struct:
+		return false
+	case connect.Array:
+		vals := v.Elems()
+		for i := range vals {
+			if depth <= maxDepth && tells(&vals[i], depth+1) {
+				return true
+			}
+		}
+		return depth > maxDepth
+	case connect.Map:
+		vals := v.Pairs()
+		for i := 0; i+1 < len(vals); i += 2 {
+			if depth <= maxDepth && vals[i].Kind() == connect.String && tells(&vals[i+1], depth+1) {
+				return true
+			}
+		}
+		return depth > maxDepth
+	}
+	return true
 }

@@ -19,11 +19,24 @@ type Options struct {
 	// names of the columns it lists, and columns it does not list have none; with it
 	// the case of names counts. Nil: columns go by their own names.
 	NameMapping iceberg.NameMapping
+
+	// Evolve refuses records that have fields without a column (with a value that tells of
+	// a type), or schemas that Evolve would change the table for, instead of leaving the
+	// fields out: the caller is to change the table (iceberg.tables.evolve-schema-enabled).
+	Evolve bool
+
+	// ForceOptional makes everything inside new columns optional
+	// (iceberg.tables.schema-force-optional).
+	ForceOptional bool
 }
+
+// folds tells whether the case of names is ignored.
+func (o Options) folds() bool { return o.CaseInsensitive && o.NameMapping == nil }
 
 // A Plan appends records of one schema to Columns of one table schema.
 type Plan struct {
 	root    *structPlan
+	evolve  bool // see Options
 	dropped int64
 	scratch scratch
 }
@@ -38,8 +51,17 @@ func Compile(record *connect.Schema, table *iceberg.Schema, opts Options) (*Plan
 			return nil, err
 		}
 	}
-	p := &Plan{}
-	c := compiler{plan: p, fold: opts.CaseInsensitive && opts.NameMapping == nil}
+	if opts.Evolve && record != nil {
+		changes, err := Evolve(record, nil, table, opts)
+		if err != nil {
+			return nil, err
+		}
+		if len(changes) > 0 {
+			return nil, &connect.DataError{Msg: "the table lacks what the record's schema needs: " + changes[0].String(), Hint: "change the table"}
+		}
+	}
+	p := &Plan{evolve: opts.Evolve}
+	c := compiler{plan: p, fold: opts.folds()}
 	var err error
 	p.root, err = c.structOf("", record, table.Fields(), opts.NameMapping, opts.NameMapping != nil)
 	if err != nil {
@@ -52,7 +74,7 @@ func Compile(record *connect.Schema, table *iceberg.Schema, opts Options) (*Plan
 // plan's table schema. Record fields without a column are dropped and counted;
 // columns without a field get null. A value that its column cannot hold, and a null
 // for a required column, is a [connect.DataError] that names the column; the columns
-// are then as before.
+// are then as before. With Options.Evolve, so is a field without a column.
 //
 // Conversions follow the target type as in the Java sink. Where Java stores another
 // number than the record has, Append refuses: integers and dates that wrap, NaN and
@@ -83,7 +105,6 @@ type structPlan struct {
 	plan   *Plan
 	path   string
 	fields []*field
-	fold   bool // ignore case
 
 	// For structs: the record's field of each column, -1 for none.
 	record  *connect.Schema
@@ -92,7 +113,7 @@ type structPlan struct {
 
 	// For maps: records usually have their keys in the same order, so a slot remembers
 	// which key it saw last and predicts it. entries are those of this record.
-	names   map[string]int32
+	names   names
 	slots   []slot
 	whole   bool    // the slots are the keys of a map that had one value for each column
 	entries []entry // by column
@@ -169,6 +190,9 @@ func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		col := s.column(i/2, &pairs[i])
 		if col < 0 {
+			if s.plan.evolve && pairs[i].Kind() == connect.String && tells(&pairs[i+1], 0) {
+				return &connect.DataError{Msg: fmt.Sprintf("field %q: the table has no column for it", join(s.path, pairs[i].Text())), Hint: "add the column"}
+			}
 			dropped++
 			continue
 		}
@@ -229,7 +253,7 @@ func (s *structPlan) column(n int, key *connect.Value) int32 {
 		return -1
 	}
 	text := key.Text()
-	col, ok := s.lookup(text)
+	col, ok := s.names.lookup(text)
 	if !ok {
 		col = -1
 	}
@@ -243,11 +267,21 @@ func (s *structPlan) column(n int, key *connect.Value) int32 {
 	return col
 }
 
-func (s *structPlan) lookup(name string) (int32, bool) {
-	if s.fold {
-		name = strings.ToLower(name)
+// names find the columns of one struct level.
+type names struct {
+	cols       map[string]int32
+	ignoreCase bool
+}
+
+func (n names) fold(name string) string {
+	if n.ignoreCase {
+		return strings.ToLower(name)
 	}
-	col, ok := s.names[name]
+	return name
+}
+
+func (n names) lookup(name string) (int32, bool) {
+	col, ok := n.cols[n.fold(name)]
 	return col, ok
 }
 
@@ -260,27 +294,13 @@ type compiler struct {
 // structOf plans the columns of one struct level. mapped says that a name mapping
 // rules; mapping is its part for this level.
 func (c compiler) structOf(path string, record *connect.Schema, cols []iceberg.NestedField, mapping iceberg.NameMapping, mapped bool) (*structPlan, error) {
-	s := &structPlan{
-		plan: c.plan, path: path, fold: c.fold, record: record, names: make(map[string]int32, len(cols)),
-		from: make([]int, len(cols)), entries: make([]entry, len(cols)),
+	names, inner, err := c.namesOf(path, cols, mapping, mapped)
+	if err != nil {
+		return nil, err
 	}
+	s := &structPlan{plan: c.plan, path: path, record: record, names: names, from: make([]int, len(cols)), entries: make([]entry, len(cols))}
 	if record != nil && record.Type != connect.StructType {
 		s.record = nil
-	}
-	inner := make([]iceberg.NameMapping, len(cols))
-	for i, col := range cols {
-		names := []string{col.Name}
-		if mapped {
-			names = nil
-			for _, m := range mapping {
-				if m.FieldID != nil && *m.FieldID == col.ID {
-					names, inner[i] = m.Names, m.Fields
-				}
-			}
-		}
-		if err := s.name(i, names, cols); err != nil {
-			return nil, err
-		}
 	}
 	schemas := s.match(len(cols))
 	for i, col := range cols {
@@ -293,19 +313,31 @@ func (c compiler) structOf(path string, record *connect.Schema, cols []iceberg.N
 	return s, nil
 }
 
-// name makes column i known under its names.
-func (s *structPlan) name(i int, names []string, cols []iceberg.NestedField) error {
-	for _, n := range names {
-		if s.fold {
-			n = strings.ToLower(n)
+// namesOf gives the names of the columns of one struct level, and the part of the mapping
+// inside each.
+func (c compiler) namesOf(path string, cols []iceberg.NestedField, mapping iceberg.NameMapping, mapped bool) (names, []iceberg.NameMapping, error) {
+	n := names{cols: make(map[string]int32, len(cols)), ignoreCase: c.fold}
+	inner := make([]iceberg.NameMapping, len(cols))
+	for i, col := range cols {
+		known := []string{col.Name}
+		if mapped {
+			known = nil
+			for _, m := range mapping {
+				if m.FieldID != nil && *m.FieldID == col.ID {
+					known, inner[i] = m.Names, m.Fields
+				}
+			}
 		}
-		if other, taken := s.names[n]; taken && int(other) != i {
-			return fmt.Errorf("columns %q and %q go by the same name: rename one, or set iceberg.tables.schema-case-insensitive to false",
-				join(s.path, cols[other].Name), join(s.path, cols[i].Name))
+		for _, name := range known {
+			name = n.fold(name)
+			if other, taken := n.cols[name]; taken && int(other) != i {
+				return n, nil, fmt.Errorf("columns %q and %q go by the same name: rename one, or set iceberg.tables.schema-case-insensitive to false",
+					join(path, cols[other].Name), join(path, col.Name))
+			}
+			n.cols[name] = int32(i)
 		}
-		s.names[n] = int32(i)
 	}
-	return nil
+	return n, inner, nil
 }
 
 // match finds the record field of each column, and returns its schema.
@@ -318,7 +350,7 @@ func (s *structPlan) match(cols int) []*connect.Schema {
 		return schemas
 	}
 	for at, f := range s.record.Fields {
-		col, ok := s.lookup(f.Name)
+		col, ok := s.names.lookup(f.Name)
 		if !ok {
 			s.dropped++
 			continue
