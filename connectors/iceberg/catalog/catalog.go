@@ -12,9 +12,11 @@ package catalog
 
 import (
 	"context"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connectors/iceberg/storage"
@@ -37,9 +39,39 @@ type Catalog interface {
 	Close() error
 }
 
-// own makes a table of iceberg-go's commit and reload through cat, and its file
-// system follow the context of each call. Only CatalogIO is shown to the table:
-// scans are planned here, never by a server.
-func own(cat Catalog, t *table.Table) *table.Table {
-	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), storage.Rebind(t.FS), struct{ table.CatalogIO }{cat})
+// own makes a table of iceberg-go's commit and reload through cat, and read and write
+// through the storage that open returns, bound to the context of each call. Only
+// CatalogIO is shown to the table: scans are planned here, never by a server.
+func own(cat Catalog, t *table.Table, open func(context.Context) (storage.FileIO, error)) *table.Table {
+	fsys := func(ctx context.Context) (icebergio.IO, error) {
+		files, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return storage.Bind(ctx, files), nil
+	}
+	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), fsys, struct{ table.CatalogIO }{cat})
+}
+
+// fixed opens the storage of a table by the catalog's properties alone.
+func fixed(props map[string]string, t *table.Table) func(context.Context) (storage.FileIO, error) {
+	location := t.MetadataLocation()
+	return func(ctx context.Context) (storage.FileIO, error) { return storage.Open(ctx, props, location) }
+}
+
+// A MultiTable commits changes of several tables in one step: all of them or none. A
+// refusal wraps table.ErrCommitFailed; the outcome of any other error is unknown, as
+// with CommitTable. The tables must be loaded again to see what became of them.
+type MultiTable interface {
+	CommitTransaction(ctx context.Context, commits []table.TableCommit) error
+}
+
+// AsMultiTable tells whether the catalog can commit several tables in one step: a REST
+// catalog whose server says that it offers this.
+func AsMultiTable(cat Catalog) (MultiTable, bool) {
+	c, ok := cat.(*restCatalog)
+	if !ok || !slices.Contains(c.transport.server.Endpoints, "POST /v1/{prefix}/transactions/commit") {
+		return nil, false
+	}
+	return c.Catalog, true
 }

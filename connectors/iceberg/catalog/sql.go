@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
+
+	"github.com/firn-io/firn/connectors/iceberg/storage"
 )
 
 // sqlCatalog is iceberg-go's SQL catalog, whose tables (iceberg_tables,
@@ -22,7 +24,9 @@ import (
 // conflicts one face: see CommitTable.
 type sqlCatalog struct {
 	*sqlcatalog.Catalog
-	db *sql.DB
+	db      *sql.DB
+	props   map[string]string // of the storage
+	ignored ignored
 }
 
 var _ Catalog = (*sqlCatalog)(nil)
@@ -62,7 +66,7 @@ func openSQL(ctx context.Context, name string, props map[string]string) (Catalog
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open SQL catalog %s: %w", target.shown, err), db.Close())
 	}
-	return &sqlCatalog{cat, db}, nil
+	return &sqlCatalog{Catalog: cat, db: db, props: props}, nil
 }
 
 // newSQL makes the catalog's tables if they are missing. Tasks that start together
@@ -106,20 +110,21 @@ func absolute(warehouse string) (string, error) {
 
 // LoadTable loads a table that commits through c.
 func (c *sqlCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
-	t, err := c.Catalog.LoadTable(ctx, ident)
+	t, err := c.Catalog.LoadTable(storage.Pin(ctx, c.props), ident)
 	if err != nil {
 		return nil, err
 	}
-	return own(c, t), nil
+	c.ignored.tell(ctx, t, c.props)
+	return own(c, t, fixed(c.props, t)), nil
 }
 
 // CreateTable makes a table that commits through c.
 func (c *sqlCatalog) CreateTable(ctx context.Context, ident table.Identifier, schema *iceberg.Schema, opts ...icebergcatalog.CreateTableOpt) (*table.Table, error) {
-	t, err := c.Catalog.CreateTable(ctx, ident, schema, opts...)
+	t, err := c.Catalog.CreateTable(storage.Pin(ctx, c.props), ident, schema, opts...)
 	if err != nil {
 		return nil, err
 	}
-	return own(c, t), nil
+	return own(c, t, fixed(c.props, t)), nil
 }
 
 // CommitTable commits; a requirement that does not hold wraps table.ErrCommitFailed,
@@ -129,7 +134,7 @@ func (c *sqlCatalog) CommitTable(ctx context.Context, ident table.Identifier, re
 	for i, r := range reqs {
 		wrapped[i] = refusing{r}
 	}
-	return c.Catalog.CommitTable(ctx, ident, wrapped, updates)
+	return c.Catalog.CommitTable(storage.Pin(ctx, c.props), ident, wrapped, updates)
 }
 
 // refusing marks a requirement's failure as a refusal of the commit. iceberg-go's

@@ -7,26 +7,12 @@ import (
 	"io/fs"
 
 	icebergio "github.com/apache/iceberg-go/io"
-	"github.com/apache/iceberg-go/table"
 )
 
 // Bind makes iceberg-go's view of a FileIO, whose calls carry no context: every
 // call uses ctx, and a file created through it is aborted, not published, when ctx
 // has ended before Close.
 func Bind(ctx context.Context, files FileIO) icebergio.IO { return &bound{ctx, files} }
-
-// Rebind makes each call of a table's file system function give a view bound to its
-// own context. A REST catalog that lends credentials caches the first view, which
-// would die with the context of the first call.
-func Rebind(load table.FSysF) table.FSysF {
-	return func(ctx context.Context) (icebergio.IO, error) {
-		fsys, err := load(ctx)
-		if b, ok := fsys.(*bound); ok {
-			return Bind(ctx, b.files), err
-		}
-		return fsys, err
-	}
-}
 
 type bound struct {
 	ctx   context.Context // iceberg-go's IO has no context of its own; this adapter is the place where one is bound

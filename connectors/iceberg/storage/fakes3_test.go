@@ -28,7 +28,8 @@ type fakeS3 struct {
 	uploads map[string]map[int][]byte
 	calls   map[string]int
 	next    int
-	page    int // keys of a listing page
+	page    int      // keys of a listing page
+	keys    []string // access keys of the requests
 
 	// fault answers a request instead of serving it, by a status, when it is not 0.
 	fault func(op string, n int) int
@@ -92,6 +93,9 @@ func (f *fakeS3) serve(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
 	f.calls[op]++
+	_, key, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	key, _, _ = strings.Cut(key, "/")
+	f.keys = append(f.keys, key)
 	n, fault, stall, inUse := f.calls[op], f.fault, f.stall, f.inUse
 	f.mu.Unlock()
 	if !strings.Contains(r.Header.Get("Authorization"), "/eu-north-1/s3/aws4_request") {
