@@ -52,33 +52,30 @@ func (c *Connector) ConfigDef() *connect.ConfigDef { return configDef() }
 // Version is that of the sink whose configs are understood.
 func (c *Connector) Version() string { return "1.12.0" }
 
-// Validate reports what is wrong with keys together.
+// Validate reports what is wrong with keys together. What ConfigDef says of single keys
+// is not repeated.
 func (c *Connector) Validate(_ context.Context, config map[string]string) []connect.ConfigError {
+	_, known := configDef().Parse(config)
+	blamed := make(map[string]bool)
+	for _, err := range unjoin(known) {
+		if e, ok := errors.AsType[connect.ConfigError](err); ok {
+			blamed[e.Key] = true
+		}
+	}
 	var out []connect.ConfigError
-	add := func(err error, key string) {
-		if err == nil {
-			return
-		}
-		if ce, ok := errors.AsType[connect.ConfigError](err); ok {
-			out = append(out, ce)
-			return
-		}
-		out = append(out, connect.ConfigError{Key: key, Message: fmt.Sprintf("Invalid value %s for configuration %s: %v", config[key], key, err)})
-	}
-	_, err := parseConfig(config)
-	for _, e := range unjoin(err) {
-		add(e, "")
-	}
-	_, err = route.Parse(config)
-	for _, e := range unjoin(err) {
-		add(e, "iceberg.tables")
-	}
-	for key, text := range config {
-		if key == "iceberg.tables.default-partition-by" || strings.HasPrefix(key, "iceberg.table.") && strings.HasSuffix(key, ".partition-by") {
-			add(catalog.CheckPartitionBy(catalog.SplitPartitionBy(text)), key)
+	for _, err := range faults(config) {
+		if e, ok := errors.AsType[connect.ConfigError](err); ok && !blamed[e.Key] {
+			out = append(out, e)
 		}
 	}
 	return out
+}
+
+// faults is everything that is wrong with a config and can be seen without I/O.
+func faults(config map[string]string) []error {
+	_, all := parseConfig(config)
+	_, routing := route.Parse(config)
+	return append(unjoin(all), unjoin(routing)...)
 }
 
 // unjoin lists the errors that errors.Join put together.
@@ -94,7 +91,7 @@ func unjoin(err error) []error {
 
 // Start remembers the config.
 func (c *Connector) Start(_ context.Context, config map[string]string) error {
-	if errs := c.Validate(context.Background(), config); len(errs) > 0 {
+	if errs := faults(config); len(errs) > 0 {
 		return errs[0]
 	}
 	c.config = maps.Clone(config)
@@ -143,13 +140,13 @@ func (c *Connector) AlterOffsets(ctx context.Context, raw map[string]string, off
 		return false, fmt.Errorf("open catalog %s: %w", cfg.catalogName, err)
 	}
 	defer cat.Close() //nolint:errcheck // nothing is pending on it
-	group := raw["consumer.override.group.id"]
-	if group == "" {
-		group = "connect-" + raw["name"]
+	id := cfg.identity()
+	if id.Tabular {
+		return false, fmt.Errorf("the offsets of a Tabular connector are those of group %s: they cannot be changed here in this build", id.Group)
 	}
 	known := router.Static()
 	for _, ident := range known {
-		if err := commit.Rewind(ctx, cat, cfg.target(strings.Join(ident, ".")), group, offsets); err != nil {
+		if err := commit.Rewind(ctx, cat, cfg.target(strings.Join(ident, ".")), id.Group, offsets); err != nil {
 			return false, err
 		}
 	}

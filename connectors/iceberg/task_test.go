@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -487,34 +486,4 @@ func TestTaskMissingTable(t *testing.T) {
 			s.t.Errorf("error %v, want %s", err, want)
 		}
 	})
-}
-
-func TestValidate(t *testing.T) {
-	ok := map[string]string{"iceberg.tables": "db.t", "iceberg.catalog.type": "rest"}
-	tests := []struct {
-		change map[string]string
-		keys   []string
-	}{
-		{nil, nil},
-		{map[string]string{"iceberg.tables": ""}, []string{"iceberg.tables"}},
-		{map[string]string{"iceberg.catalog.type": ""}, nil}, // the key is there: the catalog says what is wrong
-		{map[string]string{"iceberg.control.commit.interval-ms": "x", "iceberg.control.commit.threads": "0"}, []string{"iceberg.control.commit.interval-ms", "iceberg.control.commit.threads"}},
-		{map[string]string{"iceberg.table.db.t.partition-by": "days(ts"}, []string{"iceberg.table.db.t.partition-by"}},
-	}
-	for i, tt := range tests {
-		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			config := make(map[string]string)
-			for _, m := range []map[string]string{ok, tt.change} {
-				maps.Copy(config, m)
-			}
-			var got []string
-			for _, e := range New().Validate(t.Context(), config) {
-				got = append(got, e.Key)
-			}
-			slices.Sort(got)
-			if !slices.Equal(got, tt.keys) {
-				t.Errorf("errors for %v, want %v", got, tt.keys)
-			}
-		})
-	}
 }

@@ -1,30 +1,35 @@
-// Package route says which tables a record goes to: all of a list, those whose
-// pattern matches a field, the one that a field names, or one per topic.
+// Package route says which tables a record goes to. Names of tables come from the
+// configuration, from the record, or from both:
+//
+//	iceberg.tables                         list of tables, namespace.table
+//	iceberg.tables.dynamic-enabled         true: the route value names the table
+//	iceberg.tables.route-field             dotted path to the route value in the record's value
+//	iceberg.table.NAME.route-regex         route values that go to table NAME of the list
+//
+// These are the Java sink's. A list alone takes every record into each of its tables;
+// with a route value a table takes what its pattern matches as a whole. Beyond Java:
+//
+//	iceberg.tables.route-by                field, or topic or header: where the route value is
+//	iceberg.tables.route-header            the header for route-by=header; the last of that name counts
+//	iceberg.tables.topic-to-table-mapping  list of topic:table
+//	iceberg.tables.default-namespace       of tables that are named without one
+//	iceberg.tables.preserve-case           true: names from records and topics keep their case
+//
+// And a name in iceberg.tables may hold ${topic}: the topic, lower-cased, with its dots
+// replaced by underscores, so that iceberg.tables=lake.${topic} gives each topic a
+// table in one namespace. For a topic in the mapping, a mapped table without a
+// namespace stands for ${topic}, and one with a namespace is the table itself. The
+// topic is the record's, as the transformations left it.
+//
+// A record whose route value is null, or that matches no table, goes nowhere.
 //
 // A Router belongs to one goroutine. It remembers the outcome for each value it has
 // seen, so that a record costs no allocation. It does no I/O and does not know
 // whether a table exists.
-//
-// Configuration, as in the Java sink:
-//
-//	iceberg.tables                    list of tables, namespace.table
-//	iceberg.tables.dynamic-enabled    true: the route field names the table
-//	iceberg.tables.route-field        dotted path into the value
-//	iceberg.table.NAME.route-regex    values of the route field that go to table NAME
-//
-// Of iceberg.tables and iceberg.tables.dynamic-enabled exactly one must be given. A
-// record whose route field is null, or matches no table, goes nowhere.
-//
-// Beyond Java, a name in iceberg.tables may hold ${topic}: the record's topic as the
-// transformations left it, lower-cased, with its dots replaced by underscores, so
-// that iceberg.tables=lake.${topic} gives each topic a table in one namespace. Such
-// names do not go together with a route field.
 package route
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -33,168 +38,218 @@ import (
 	"github.com/firn-io/firn/connect"
 )
 
-// Configuration keys.
-const (
-	KeyTables     = "iceberg.tables"
-	KeyDynamic    = "iceberg.tables.dynamic-enabled"
-	KeyRouteField = "iceberg.tables.route-field"
-	tablePrefix   = "iceberg.table."
-	regexSuffix   = ".route-regex"
-	topicMark     = "${topic}"
-)
-
 // maxCached bounds the remembered values: a field with more of them is no route.
 const maxCached = 10_000
 
 // maxName bounds a table name that a record gives.
 const maxName = 512
 
+// A source is where the route value of a record is.
+type source uint8
+
+const (
+	fromNothing source = iota // every record takes the same way
+	fromField
+	fromTopic
+	fromHeader
+)
+
 // A Router finds the tables of records.
 type Router struct {
-	names   []string // iceberg.tables
-	static  []table.Identifier
-	regexes []matcher // one for each static table, with a route field
-	field   *path     // nil: no route field
+	from   source
+	field  *path
+	header string
+
+	// What becomes of the route value: it names the table (dynamic); or it is a topic
+	// that has tables of its own (names, mapping); or it chooses among static by regexes.
 	dynamic bool
-	byTopic bool
+	names   []string            // iceberg.tables
+	mapping map[string][]string // by topic
+	static  []table.Identifier  // tables that are known without a record, nil if not all are
+	regexes []matcher           // one for each of static
 
-	known map[string][]table.Identifier // by topic or route value
-	text  []byte
+	namespace    string
+	preserveCase bool
+
+	known     map[string][]table.Identifier // by route value
+	lastTopic string                        // the topic before, and its tables
+	lastIDs   []table.Identifier
+	text      []byte
 }
 
-// Parse reads the configuration of a connector. The error is a
-// [connect.ConfigError].
-func Parse(config map[string]string) (*Router, error) {
-	r := &Router{known: make(map[string][]table.Identifier)}
-	var err error
-	if r.dynamic, err = boolean(config, KeyDynamic); err != nil {
-		return nil, err
-	}
-	r.names = list(config[KeyTables])
-	if f := strings.TrimSpace(config[KeyRouteField]); f != "" {
-		r.field = newPath(f)
-	}
-	switch {
-	case r.dynamic && len(r.names) > 0:
-		return nil, invalid(KeyTables, config[KeyTables], "give either a list of tables or "+KeyDynamic+"=true, not both")
-	case !r.dynamic && len(r.names) == 0:
-		return nil, invalid(KeyTables, config[KeyTables], "list the tables, or set "+KeyDynamic+"=true")
-	case r.dynamic && r.field == nil:
-		return nil, invalid(KeyRouteField, config[KeyRouteField], KeyDynamic+"=true needs the field that names the table")
-	}
-	return r, r.parseTables(config)
-}
+// Static returns the tables that are known without a record: none if any comes from a
+// field, a header or the topic.
+func (r *Router) Static() []table.Identifier { return r.static }
 
-func (r *Router) parseTables(config map[string]string) error {
-	for _, name := range r.names {
-		r.byTopic = r.byTopic || strings.Contains(name, topicMark)
-		id, ok := identifier(strings.ReplaceAll(name, topicMark, "topic"))
-		if !ok {
-			return invalid(KeyTables, name, "a table is namespace.table, its parts not empty")
-		}
-		r.static = append(r.static, id)
-	}
-	switch {
-	case r.byTopic && r.field != nil:
-		return invalid(KeyTables, strings.Join(r.names, ","), topicMark+" does not go together with "+KeyRouteField)
-	case r.dynamic || r.field == nil:
-		return nil
-	}
-	for _, name := range r.names {
-		key := tablePrefix + name + regexSuffix
-		m, err := compile(config[key])
-		if err != nil {
-			return invalid(key, config[key], err.Error())
-		}
-		r.regexes = append(r.regexes, m)
-	}
-	return nil
-}
-
-// Static returns the tables that are known without a record: none if they come from
-// a field or the topic.
-func (r *Router) Static() []table.Identifier {
-	if r.byTopic {
-		return nil
-	}
-	return r.static
-}
-
-// Tables appends the tables of a record to buf. The identifiers are shared: read
-// only. A record that cannot be routed, because its value has no fields or its route
-// field is no scalar, is a [connect.DataError]. The value may be null: a tombstone
-// has no route field.
+// Tables appends the tables of a record to buf; none if the record goes nowhere, which
+// [Router.Why] explains. The identifiers are shared: read only. A record that cannot be
+// routed, because its value has no fields or its route value is no table's name, is a
+// [connect.DataError]. The value may be null: a tombstone has no route field.
 func (r *Router) Tables(rec *connect.Record, buf []table.Identifier) ([]table.Identifier, error) {
-	switch {
-	case r.byTopic:
-		ids, ok := r.known[rec.Topic]
-		if !ok {
-			ids = r.remember(rec.Topic, r.ofTopic(rec.Topic))
-		}
-		return append(buf, ids...), nil
-	case r.field == nil:
+	var ids []table.Identifier
+	var err error
+	switch r.from {
+	case fromNothing:
 		return append(buf, r.static...), nil
+	case fromTopic:
+		if rec.Topic == r.lastTopic && rec.Topic != "" {
+			return append(buf, r.lastIDs...), nil
+		}
+		if ids, err = r.of(rec.Topic); err == nil {
+			r.lastTopic, r.lastIDs = rec.Topic, ids
+		}
+	default:
+		var ok bool
+		if ok, err = r.value(rec); err != nil || !ok {
+			return buf, err
+		}
+		if ids, ok = r.known[string(r.text)]; !ok {
+			ids, err = r.of(string(r.text))
+		}
+	}
+	return append(buf, ids...), err
+}
+
+// value reads the route value of a record into text. It is false for null.
+func (r *Router) value(rec *connect.Record) (ok bool, err error) {
+	if r.from == fromHeader {
+		for i := len(rec.Headers) - 1; i >= 0; i-- {
+			if h := &rec.Headers[i]; h.Key == r.header {
+				r.text = append(r.text[:0], h.Value...)
+				return h.Value != nil, nil
+			}
+		}
+		return false, nil
 	}
 	v, s, err := r.field.find(rec.ValueSchema, rec.Value)
 	if err != nil || v.IsNull() {
-		return buf, err
+		return false, err
 	}
-	if r.text, err = r.field.appendText(r.text[:0], v, s); err != nil {
-		return buf, err
-	}
-	ids, ok := r.known[string(r.text)]
-	if !ok {
-		if ids, err = r.ofValue(string(r.text)); err != nil {
-			return buf, err
-		}
-		r.remember(string(r.text), ids)
-	}
-	return append(buf, ids...), nil
+	r.text, err = r.field.appendText(r.text[:0], v, s)
+	return err == nil, err
 }
 
-func (r *Router) remember(value string, ids []table.Identifier) []table.Identifier {
+// Why says why a record has no table.
+func (r *Router) Why(rec *connect.Record) string {
+	switch {
+	case r.from == fromTopic && r.mapping != nil:
+		return fmt.Sprintf("topic %q is not in %s", rec.Topic, KeyMapping)
+	case r.from == fromTopic:
+		return fmt.Sprintf("topic %q matches no %sNAME%s", rec.Topic, TablePrefix, RegexSuffix)
+	}
+	what := "header " + fmt.Sprintf("%q", r.header)
+	if r.from == fromField {
+		what = "route field " + fmt.Sprintf("%q", r.field.text)
+	}
+	if ok, err := r.value(rec); err != nil || !ok {
+		return what + " is null or not there"
+	}
+	return fmt.Sprintf("%s is %.100q, which matches no %sNAME%s", what, r.text, TablePrefix, RegexSuffix)
+}
+
+// of finds the tables of a route value and remembers them.
+func (r *Router) of(value string) (ids []table.Identifier, err error) {
+	if ids, ok := r.known[value]; ok {
+		return ids, nil
+	}
+	switch {
+	case r.dynamic:
+		ids, err = r.ofName(value)
+	case r.regexes != nil:
+		for i, m := range r.regexes {
+			if m.matches(value) {
+				ids = append(ids, r.static[i])
+			}
+		}
+	default:
+		ids, err = r.ofTopic(value)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if len(r.known) >= maxCached {
 		clear(r.known)
 	}
 	r.known[strings.Clone(value)] = ids
-	return ids
+	return ids, nil
 }
 
-func (r *Router) ofTopic(topic string) []table.Identifier {
-	name := strings.ReplaceAll(strings.ToLower(topic), ".", "_")
-	ids := make([]table.Identifier, 0, len(r.names))
-	for _, n := range r.names {
-		ids = append(ids, strings.Split(strings.ReplaceAll(n, topicMark, name), "."))
-	}
-	return ids
-}
-
-func (r *Router) ofValue(value string) ([]table.Identifier, error) {
-	if r.dynamic {
-		id, ok := identifier(strings.ToLower(value))
-		if !ok || len(value) > maxName || strings.ContainsFunc(value, forbidden) {
-			return nil, &connect.DataError{
-				Msg:  fmt.Sprintf("route field %q: %.100q is no table name", r.field.text, value),
-				Hint: "it must be namespace.table, its parts not empty and without slashes or control characters",
-			}
+// ofName is for a value that names the table.
+func (r *Router) ofName(value string) ([]table.Identifier, error) {
+	id, ok := r.identifier(r.fold(value))
+	if !ok || unfit(value) {
+		what := "route value"
+		switch r.from { //nolint:exhaustive // a name comes from these
+		case fromField:
+			what = fmt.Sprintf("route field %q:", r.field.text)
+		case fromHeader:
+			what = fmt.Sprintf("header %q:", r.header)
+		case fromTopic:
+			what = "topic"
 		}
-		return []table.Identifier{id}, nil
+		return nil, &connect.DataError{
+			Msg:  fmt.Sprintf("%s %.100q is no table name", what, value),
+			Hint: "it must be namespace.table, its parts not empty and without slashes or control characters",
+		}
 	}
+	return []table.Identifier{id}, nil
+}
+
+// ofTopic is for the names of the configuration that depend on the topic.
+func (r *Router) ofTopic(topic string) ([]table.Identifier, error) {
+	mapped, inMapping := r.mapping[topic]
 	var ids []table.Identifier
-	for i, m := range r.regexes {
-		if m.matches(value) {
-			ids = append(ids, r.static[i])
+	add := func(name string) bool {
+		id, ok := r.identifier(name)
+		ids = append(ids, id)
+		return ok && !unfit(name)
+	}
+	good := true
+	for _, name := range mapped {
+		if strings.Contains(name, ".") || len(r.names) == 0 {
+			good = add(name) && good
+		}
+	}
+	for _, name := range r.names {
+		switch {
+		case !strings.Contains(name, topicMark):
+			good = add(name) && good
+		case inMapping:
+			for _, m := range mapped {
+				if !strings.Contains(m, ".") {
+					good = add(strings.ReplaceAll(name, topicMark, m)) && good
+				}
+			}
+		default:
+			good = add(strings.ReplaceAll(name, topicMark, strings.ReplaceAll(r.fold(topic), ".", "_"))) && good
+		}
+	}
+	if !good {
+		return nil, &connect.DataError{
+			Msg:  fmt.Sprintf("topic %.100q makes no table name", topic),
+			Hint: "put it into " + KeyMapping + ", or look at the transformations that renamed it",
 		}
 	}
 	return ids, nil
 }
 
-// forbidden are characters that a record must not bring into a table's location.
-func forbidden(c rune) bool {
-	return c == '/' || c == '\\' || unicode.IsControl(c) || c == unicode.ReplacementChar
+// fold lowers the case of a name from a record, as Java does.
+func (r *Router) fold(name string) string {
+	if r.preserveCase {
+		return name
+	}
+	return strings.ToLower(name)
 }
 
-// identifier splits a name on its dots.
+// identifier splits a name on its dots and puts one without a namespace into the
+// default one.
+func (r *Router) identifier(name string) (table.Identifier, bool) {
+	if r.namespace != "" && !strings.Contains(name, ".") {
+		name = r.namespace + "." + name
+	}
+	return identifier(name)
+}
+
 func identifier(name string) (table.Identifier, bool) {
 	id := strings.Split(name, ".")
 	for _, part := range id {
@@ -205,47 +260,9 @@ func identifier(name string) (table.Identifier, bool) {
 	return id, true
 }
 
-// list reads a value of ConfigDef's type LIST.
-func list(text string) []string {
-	var out []string
-	for item := range strings.SplitSeq(text, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			out = append(out, item)
-		}
-	}
-	return out
-}
-
-func boolean(config map[string]string, key string) (bool, error) {
-	text, ok := config[key]
-	if !ok {
-		return false, nil
-	}
-	switch strings.ToLower(strings.TrimSpace(text)) {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	}
-	return false, invalid(key, text, "Expected value to be either true or false")
-}
-
-// invalid words an error as Java's ConfigException does.
-func invalid(key, value, why string) error {
-	return connect.ConfigError{Key: key, Message: fmt.Sprintf("Invalid value %s for configuration %s: %s", value, key, why)}
-}
-
-// Unused returns the keys iceberg.table.NAME.route-regex whose NAME is in no list,
-// sorted: most likely a misspelling.
-func (r *Router) Unused(config map[string]string) []string {
-	unused := make(map[string]bool)
-	for key := range config {
-		if strings.HasPrefix(key, tablePrefix) && strings.HasSuffix(key, regexSuffix) {
-			unused[key] = true
-		}
-	}
-	for _, name := range r.names {
-		delete(unused, tablePrefix+name+regexSuffix)
-	}
-	return slices.Sorted(maps.Keys(unused))
+// unfit tells names that a record must not bring into a table's location.
+func unfit(name string) bool {
+	return len(name) > maxName || strings.ContainsFunc(name, func(c rune) bool {
+		return c == '/' || c == '\\' || unicode.IsControl(c) || c == unicode.ReplacementChar
+	})
 }

@@ -3,7 +3,6 @@ package route
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +32,12 @@ func TestTables(t *testing.T) {
 	}
 	dynamic := map[string]string{KeyDynamic: " TRUE", KeyRouteField: "kind"}
 	topic := map[string]string{KeyTables: "lake.${topic}, db.all"}
+	prefixed := map[string]string{KeyTables: "raw.${topic}, shadow.t_${topic}", KeyMapping: "eu.orders.v1:orders, odd: other.ns.Odd , eu.orders.v1:x.y"}
+	onlyMapped := map[string]string{KeyMapping: "a:db.a,b:db.a,b:b", KeyNamespace: "home"}
+	header := map[string]string{KeyDynamic: "true", KeyRouteBy: ByHeader, KeyRouteHeader: "table"}
+	headerRegex := map[string]string{KeyTables: "db.a,db.b", KeyRouteBy: ByHeader, KeyRouteHeader: "table", "iceberg.table.db.b.route-regex": "DB.*|"}
+	byTopic := map[string]string{KeyTables: "db.a,db.b", KeyRouteBy: ByTopic, "iceberg.table.db.a.route-regex": "eu-.*", "iceberg.table.db.b.route-regex": ".*-orders"}
+	topicNames := map[string]string{KeyDynamic: "true", KeyRouteBy: ByTopic, KeyNamespace: "home.raw", KeyPreserveCase: "true"}
 	kind := func(v connect.Value) connect.Value { return object(text("kind"), v) }
 	meta := func(v connect.Value) connect.Value { return object(text("meta"), kind(v)) }
 	tests := []struct {
@@ -66,6 +71,19 @@ func TestTables(t *testing.T) {
 		{"control character", dynamic, "t", kind(text("db.a\x00")), "", "is no table name"},
 		{"endless name", dynamic, "t", kind(text(strings.Repeat("a", maxName+1))), "", "is no table name"},
 		{"topic", topic, "Orders.EU-1", connect.Value{}, "lake.orders_eu-1 db.all", ""},
+		{"topic that is no name", topic, "a/b", connect.Value{}, "", `topic "a/b" makes no table name`},
+		{"topic outside of the mapping", prefixed, "Payments", connect.Value{}, "raw.payments shadow.t_payments", ""},
+		{"mapped to a table and what stands for the topic", prefixed, "eu.orders.v1", connect.Value{}, "x.y raw.orders shadow.t_orders", ""},
+		{"mapped to a table", prefixed, "odd", connect.Value{}, "other.ns.Odd", ""},
+		{"mapping alone", onlyMapped, "a", connect.Value{}, "db.a", ""},
+		{"mapped twice", onlyMapped, "b", connect.Value{}, "db.a home.b", ""},
+		{"not in the mapping", onlyMapped, "c", connect.Value{}, "", ""},
+		{"header", header, "t", connect.Value{}, "db.x", ""},
+		{"header with a pattern", headerRegex, "t", connect.Value{}, "db.b", ""},
+		{"topic with patterns", byTopic, "eu-orders", connect.Value{}, "db.a db.b", ""},
+		{"topic without a pattern", byTopic, "orders", connect.Value{}, "", ""},
+		{"topic names the table", topicNames, "Shop.Orders", connect.Value{}, "Shop.Orders", ""},
+		{"topic names it without a namespace", topicNames, "Orders", connect.Value{}, "home.raw.Orders", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,7 +92,7 @@ func TestTables(t *testing.T) {
 				t.Fatalf("Parse: %v", err)
 			}
 			for range 2 { // the second time from memory
-				rec := &connect.Record{Topic: tt.topic, Value: tt.value}
+				rec := &connect.Record{Topic: tt.topic, Value: tt.value, Headers: []connect.Header{{Key: "table", Value: []byte("no")}, {Key: "table", Value: []byte("DB.x")}, {Key: "x"}}}
 				got, err := r.Tables(rec, nil)
 				if names(got) != tt.want {
 					t.Errorf("got tables %q, want %q", names(got), tt.want)
@@ -125,23 +143,25 @@ func TestParseErrors(t *testing.T) {
 		{map[string]string{KeyTables: "a..b"}, KeyTables},
 		{map[string]string{KeyTables: "a.${topic}", KeyRouteField: "f"}, KeyTables},
 		{map[string]string{KeyTables: "a.b", KeyRouteField: "f", "iceberg.table.a.b.route-regex": "(?=x)"}, "iceberg.table.a.b.route-regex"},
+		{map[string]string{KeyTables: "a.b", KeyRouteBy: "key"}, KeyRouteBy},
+		{map[string]string{KeyTables: "a.b", KeyRouteHeader: "h"}, KeyRouteBy},
+		{map[string]string{KeyTables: "a.b", KeyRouteBy: ByHeader}, KeyRouteHeader},
+		{map[string]string{KeyTables: "a.b", KeyRouteBy: ByTopic, KeyRouteField: "f"}, KeyRouteField},
+		{map[string]string{KeyTables: "a.${topic}", KeyRouteBy: ByTopic}, KeyTables},
+		{map[string]string{KeyMapping: "t"}, KeyMapping},
+		{map[string]string{KeyMapping: ":a.b"}, KeyMapping},
+		{map[string]string{KeyMapping: "t:a."}, KeyMapping},
+		{map[string]string{KeyMapping: "t:a.b", KeyTables: "a.b"}, KeyTables},
+		{map[string]string{KeyMapping: "t:a.b", KeyRouteField: "f"}, KeyMapping},
+		{map[string]string{KeyMapping: "t:a.b", KeyDynamic: "true", KeyRouteBy: ByTopic}, KeyMapping},
+		{map[string]string{KeyTables: "a", KeyNamespace: ".x"}, KeyNamespace},
+		{map[string]string{KeyTables: "a.b", KeyPreserveCase: "1"}, KeyPreserveCase},
 	} {
 		_, err := Parse(tt.config)
 		ce, ok := errors.AsType[connect.ConfigError](err)
 		if !ok || ce.Key != tt.key {
 			t.Errorf("Parse(%v) = %v, want an error for %s", tt.config, err, tt.key)
 		}
-	}
-}
-
-func TestUnused(t *testing.T) {
-	config := map[string]string{KeyTables: "a.b", KeyRouteField: "f", "iceberg.table.a.b.route-regex": "x", "iceberg.table.b.route-regex": "y"}
-	r, err := Parse(config)
-	if err != nil {
-		t.Fatalf("Parse: %v", err)
-	}
-	if got := r.Unused(config); !slices.Equal(got, []string{"iceberg.table.b.route-regex"}) {
-		t.Errorf("got %v, want the misspelled key", got)
 	}
 }
 
@@ -218,18 +238,81 @@ func TestForgets(t *testing.T) {
 	}
 }
 
-func TestNoAllocation(t *testing.T) {
-	for name, config := range map[string]map[string]string{
-		"static":  {KeyTables: "db.a"},
-		"regex":   {KeyTables: "db.a,db.b", KeyRouteField: "kind", "iceberg.table.db.b.route-regex": "db.*"},
-		"dynamic": {KeyDynamic: "true", KeyRouteField: "kind"},
-		"topic":   {KeyTables: "lake.${topic}"},
+// TestWhy holds the reason for each way in which a record has no table.
+func TestWhy(t *testing.T) {
+	for _, tt := range []struct {
+		config map[string]string
+		want   string
+	}{
+		{map[string]string{KeyTables: "db.a", KeyRouteField: "kind"}, `route field "kind" is "x", which matches no iceberg.table.NAME.route-regex`},
+		{map[string]string{KeyDynamic: "true", KeyRouteField: "a.b"}, `route field "a.b" is null or not there`},
+		{map[string]string{KeyDynamic: "true", KeyRouteBy: ByHeader, KeyRouteHeader: "h"}, `header "h" is null or not there`},
+		{map[string]string{KeyMapping: "a:db.a"}, `topic "t" is not in iceberg.tables.topic-to-table-mapping`},
+		{map[string]string{KeyTables: "db.a", KeyRouteBy: ByTopic}, `topic "t" matches no iceberg.table.NAME.route-regex`},
 	} {
+		r, err := Parse(tt.config)
+		if err != nil {
+			t.Fatalf("Parse: %v", err)
+		}
+		rec := &connect.Record{Topic: "t", Value: object(text("kind"), text("x")), Headers: []connect.Header{{Key: "h"}}}
+		if ids, err := r.Tables(rec, nil); err != nil || len(ids) > 0 {
+			t.Errorf("%v: tables %v, %v, want none", tt.config, names(ids), err)
+		}
+		if got := r.Why(rec); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// TestStatic sees that tables are listed only if those are all.
+func TestStatic(t *testing.T) {
+	for _, tt := range []struct {
+		config map[string]string
+		want   string
+	}{
+		{map[string]string{KeyTables: "db.a,b", KeyNamespace: "home"}, "db.a home.b"},
+		{map[string]string{KeyTables: "db.a", KeyRouteField: "f"}, "db.a"},
+		{map[string]string{KeyTables: "db.a,x.${topic}"}, ""},
+		{map[string]string{KeyDynamic: "true", KeyRouteField: "f"}, ""},
+		{map[string]string{KeyMapping: "b:db.b,a:db.a,c:db.b"}, "db.a db.b"},
+		{map[string]string{KeyMapping: "b:db.b", KeyTables: "x.${topic}"}, ""},
+	} {
+		r, err := Parse(tt.config)
+		if err != nil {
+			t.Fatalf("Parse: %v", err)
+		}
+		if got := names(r.Static()); got != tt.want {
+			t.Errorf("%v: got %s, want %s", tt.config, got, tt.want)
+		}
+	}
+}
+
+// modes is one config for each way of routing.
+var modes = map[string]map[string]string{
+	"static":   {KeyTables: "db.a"},
+	"regex":    {KeyTables: "db.a,db.b", KeyRouteField: "kind", "iceberg.table.db.b.route-regex": "db.*"},
+	"dynamic":  {KeyDynamic: "true", KeyRouteField: "kind"},
+	"template": {KeyTables: "lake.${topic}"},
+	"mapping":  {KeyMapping: "t:lake.orders"},
+	"topic":    {KeyTables: "db.a", KeyRouteBy: ByTopic, "iceberg.table.db.a.route-regex": "t.*"},
+	"header":   {KeyDynamic: "true", KeyRouteBy: ByHeader, KeyRouteHeader: "table"},
+	"dropped":  {KeyMapping: "other:lake.orders"},
+}
+
+func example() *connect.Record {
+	return &connect.Record{
+		Topic: "t", Value: object(text("x"), connect.IntValue(1), text("kind"), text("DB.x")),
+		Headers: []connect.Header{{Key: "table", Value: []byte("db.h")}},
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	for name, config := range modes {
 		r, err := Parse(config)
 		if err != nil {
 			t.Fatalf("Parse: %v", err)
 		}
-		rec := &connect.Record{Topic: "t", Value: object(text("x"), connect.IntValue(1), text("kind"), text("DB.x"))}
+		rec := example()
 		var buf []table.Identifier
 		allocs := testing.AllocsPerRun(100, func() {
 			var err error
@@ -241,4 +324,53 @@ func TestNoAllocation(t *testing.T) {
 			t.Errorf("%s: %v allocations per record, want none", name, allocs)
 		}
 	}
+}
+
+func BenchmarkTables(b *testing.B) {
+	for name, config := range modes {
+		b.Run(name, func(b *testing.B) {
+			r, err := Parse(config)
+			if err != nil {
+				b.Fatal(err)
+			}
+			rec := example()
+			var buf []table.Identifier
+			b.ReportAllocs()
+			for b.Loop() {
+				if buf, err = r.Tables(rec, buf[:0]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// FuzzTables feeds values as a record may hold them.
+func FuzzTables(f *testing.F) {
+	for _, s := range []string{"db.t", "a", "..", "/", "A.\xff", "\u212a.x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, config := range modes {
+			r, err := Parse(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := &connect.Record{Topic: value, Value: object(text("kind"), text(value)), Headers: []connect.Header{{Key: "table", Value: []byte(value)}}}
+			ids, err := r.Tables(rec, nil)
+			if _, ok := errors.AsType[*connect.DataError](err); err != nil && !ok {
+				t.Fatalf("error %T, want a DataError", err)
+			}
+			for _, id := range ids {
+				for _, part := range id {
+					if part == "" || strings.ContainsAny(part, "/\\") {
+						t.Fatalf("identifier %q", id)
+					}
+				}
+			}
+			if len(ids) == 0 && err == nil && r.Why(rec) == "" {
+				t.Fatal("no table and no reason")
+			}
+		}
+	})
 }
