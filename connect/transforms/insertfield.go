@@ -13,7 +13,7 @@ type InsertField struct {
 	key    bool // works on the key
 	fields []insertion
 	nulls  bool // keep nulls instead of the field's default (replace.null.with.default=false)
-	cache  schemaCache
+	cache  planCache[*connect.Schema]
 }
 
 // An insertion is one field to add.
@@ -145,79 +145,52 @@ func (f *insertion) value(r *connect.Record) connect.Value {
 }
 
 func (t *InsertField) intoMap(arena *connect.Arena, r *connect.Record, value *connect.Value) error {
-	if value.Kind() != connect.Map {
-		return &connect.DataError{Msg: "Only Map objects supported in absence of schema for [field insertion], found: " + javaClass(nil, *value)}
+	old, err := mapOf(*value, "field insertion")
+	if err != nil {
+		return err
 	}
-	old := value.Pairs()
-	room := arena.Values(len(old) + 2*len(t.fields))
-	pairs := room[:copy(room, old)]
+	pairs := roomForEntries(arena, old, len(t.fields))
 	for i := range t.fields {
 		f := &t.fields[i]
-		v := f.value(r)
-		if v.IsNull() {
-			continue
+		if v := f.value(r); !v.IsNull() {
+			pairs = putEntry(pairs, f.name, v)
 		}
-		if at := lastKey(pairs, f.name); at >= 0 {
-			pairs[at+1] = v
-			continue
-		}
-		pairs = append(pairs, connect.StringValue(f.name), v)
 	}
 	*value = connect.MapValue(pairs)
 	return nil
 }
 
-// lastKey finds the entry that counts when keys repeat, -1 if there is none.
-func lastKey(pairs []connect.Value, key string) int {
-	for i := len(pairs) - 2; i >= 0; i -= 2 {
-		if pairs[i].Kind() == connect.String && pairs[i].Text() == key {
-			return i
-		}
-	}
-	return -1
-}
-
 func (t *InsertField) intoStruct(arena *connect.Arena, r *connect.Record, schema **connect.Schema, value *connect.Value) error {
 	from := *schema
-	old := value.Fields()
-	if value.Kind() != connect.Struct || from.Type != connect.StructType || len(old) != len(from.Fields) {
-		return &connect.DataError{Msg: "Only Struct objects supported for [field insertion], found: " + javaClass(from, *value)}
+	old, err := structOf(from, *value, "field insertion")
+	if err != nil {
+		return err
 	}
-	to := t.cache.get(from)
-	if to == nil {
-		var err error
+	to, ok := t.cache.get(from, nil)
+	if !ok {
 		if to, err = t.extend(from); err != nil {
 			return err
 		}
-		t.cache.put(from, to)
+		t.cache.put(from, nil, to)
 	}
-	room := arena.Values(len(to.Fields))
-	n := copy(room, old)
-	if !t.nulls {
-		for i := range old {
-			if def := from.Fields[i].Schema.Default; def != nil && old[i].IsNull() {
-				room[i] = *def
-			}
-		}
+	var room []connect.Value
+	if t.nulls {
+		room = arena.Values(len(to.Fields))
+		copy(room, old)
+	} else {
+		room = extend(arena, from, old, len(t.fields))
 	}
 	for i := range t.fields {
-		room[n+i] = t.fields[i].value(r)
+		room[len(old)+i] = t.fields[i].value(r)
 	}
 	*schema, *value = to, connect.StructValue(room)
 	return nil
 }
 
-// extend makes the new schema: name, version, doc and parameters stay, the struct itself
-// becomes required and loses its default, as with Java's SchemaUtil.copySchemaBasics.
 func (t *InsertField) extend(from *connect.Schema) (*connect.Schema, error) {
-	to := &connect.Schema{Type: connect.StructType, Name: from.Name, Version: from.Version, Doc: from.Doc, Parameters: from.Parameters}
-	to.Fields = make([]connect.Field, len(from.Fields), len(from.Fields)+len(t.fields))
-	copy(to.Fields, from.Fields)
-	for _, f := range t.fields {
-		if to.FieldIndex(f.name) >= 0 {
-			return nil, &connect.DataError{Msg: "Cannot create field because of field name duplication " + f.name}
-		}
-		to.Fields = append(to.Fields, connect.Field{Name: f.name, Schema: f.schema})
+	more := make([]connect.Field, len(t.fields))
+	for i, f := range t.fields {
+		more[i] = connect.Field{Name: f.name, Schema: f.schema}
 	}
-	return to, nil
+	return extended(from, more...)
 }

@@ -201,17 +201,20 @@ func TestRegexRouter(t *testing.T) {
 }
 
 func TestSchemaCacheForgetsTheOldest(t *testing.T) {
-	var c schemaCache
+	var c planCache[int]
 	ss := make([]*connect.Schema, schemasKept+1)
 	for i := range ss {
 		ss[i] = new(connect.Schema)
-		c.get(ss[0])
-		c.put(ss[i], ss[i])
+		c.get(ss[0], nil)
+		c.put(ss[i], nil, i)
 	}
 	for i, s := range ss {
-		if got := c.get(s); (got == nil) != (i == 1) {
-			t.Errorf("schema %d: got %v; only the least recently used, 1, should be gone", i, got)
+		if got, ok := c.get(s, nil); ok == (i == 1) || ok && got != i {
+			t.Errorf("schema %d: got %v, %v; only the least recently used, 1, should be gone", i, got, ok)
 		}
+	}
+	if _, ok := c.get(ss[0], ss[0]); ok {
+		t.Error("a schema was found under a pair of which it is one half")
 	}
 }
 
