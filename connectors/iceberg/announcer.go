@@ -39,6 +39,9 @@ type sealedLink struct {
 	spec    iceberg.PartitionSpec
 	schema  *iceberg.Schema
 	pending *datafile.Pending
+
+	deletes    *datafile.Pending // of a keyed link, else nil
+	deleteSpec iceberg.PartitionSpec
 }
 
 const (
@@ -149,6 +152,14 @@ func (a *announcer) complete(ctx context.Context, s *sealed) error {
 		if l.link.Files, err = commit.EncodeFiles(l.link.Version, l.spec, l.schema, files); err != nil {
 			return fmt.Errorf("table %s: %w", l.link.Table, err)
 		}
+		if l.deletes != nil {
+			if files, err = l.deletes.Wait(ctx); err != nil {
+				return fmt.Errorf("write delete files of table %s: %w", l.link.Table, err)
+			}
+			if l.link.Deletes, err = commit.EncodeDeletes(l.link.Version, l.deleteSpec, l.schema, files); err != nil {
+				return fmt.Errorf("table %s: %w", l.link.Table, err)
+			}
+		}
 		s.unit.Links = append(s.unit.Links, l.link)
 	}
 	return nil
@@ -170,6 +181,9 @@ func (s *sealed) discard(ctx context.Context) {
 	defer cancel()
 	for _, l := range s.links {
 		l.pending.Discard(ctx)
+		if l.deletes != nil {
+			l.deletes.Discard(ctx)
+		}
 	}
 }
 

@@ -42,6 +42,9 @@ type destination struct {
 	schema *iceberg.Schema
 	uuid   [16]byte
 	format int
+
+	keyed   *datafile.KeyedWriter // around writer, if rows have a key; else nil
+	deletes iceberg.PartitionSpec // of its delete files
 }
 
 // Rhythms of loading tables.
@@ -167,6 +170,9 @@ func (t *Task) load(d *destination, r *connect.Record) error {
 	begun := t.clock
 	t.wg.Go(func() {
 		tbl, err := t.loadTable(t.life, d.target, schema)
+		if err == nil {
+			tbl, err = t.withDeleteSpec(t.life, d.target, tbl)
+		}
 		var floors commit.Floors
 		if err == nil {
 			floors, err = commit.ReadFloors(tbl, d.target.Branch)
@@ -233,6 +239,9 @@ func (t *Task) write(d *destination, r *connect.Record) error {
 			return err
 		}
 	}
+	if d.keyed != nil {
+		return t.apply(d, r)
+	}
 	return d.writer.Append(r.ValueSchema, r.Value)
 }
 
@@ -248,12 +257,15 @@ func (t *Task) openWriter(d *destination) error {
 	props := maps.Clone(map[string]string(d.table.Properties()))
 	maps.Copy(props, t.cfg.writeProps)
 	d.schema, d.spec, d.uuid, d.format = d.table.Schema(), d.table.Spec(), d.table.Metadata().TableUUID(), d.table.Metadata().Version()
-	d.writer, err = datafile.NewWriter(datafile.Config{
+	cfg := datafile.Config{
 		IO: files, Schema: d.schema, Spec: d.spec, Location: locations.NewDataLocation, Properties: props,
 		FormatVersion: d.format, Task: t.tc.Task(), Budget: t.budget, Logger: t.tc.Logger(),
 		Columns: columns.Options{CaseInsensitive: t.cfg.anyCase, NameMapping: d.table.NameMapping()},
-	})
-	if err != nil {
+	}
+	if t.cfg.keyed() {
+		return t.openKeyed(d, cfg)
+	}
+	if d.writer, err = datafile.NewWriter(cfg); err != nil {
 		d.writer = nil
 		return fmt.Errorf("table %s: %w", d.target.Table, err)
 	}
@@ -266,29 +278,50 @@ func (d *destination) seal(u *commit.Unit) (sealedLink, bool) {
 	if d.writer == nil {
 		return sealedLink{}, false
 	}
-	pending := d.writer.Seal()
-	if pending.Rows() == 0 && d.writer.Err() == nil {
+	l := sealedLink{link: commit.Link{Target: d.target, UUID: d.uuid, Version: d.format, SpecID: d.spec.ID(), Floors: make(map[int]int64)}, spec: d.spec, schema: d.schema}
+	if rows, err := d.closeFiles(&l); rows == 0 && err == nil {
 		return sealedLink{}, false
 	}
-	d.writer = nil
-	l := commit.Link{Target: d.target, UUID: d.uuid, Version: d.format, SpecID: d.spec.ID(), Floors: make(map[int]int64)}
+	d.writer, d.keyed = nil, nil
 	for i, r := range u.Ranges {
 		if f, ok := d.floors[r.TopicPartition]; ok && !r.Empty() {
-			l.Floors[i] = f
+			l.link.Floors[i] = f
 			d.floors[r.TopicPartition] = max(f, r.Next)
 		}
 	}
-	return sealedLink{link: l, spec: d.spec, schema: d.schema, pending: pending}, true
+	return l, true
 }
 
-// drop forgets open files and floors. It returns the writer whose files are being
-// deleted in the background, nil if there was none.
-func (d *destination) drop() *datafile.Writer {
-	w := d.writer
-	if w != nil {
-		w.Abort()
-		d.writer = nil
+// closeFiles closes the open files into l. It returns how many rows they have, delete
+// files included, and the failure that makes them useless.
+func (d *destination) closeFiles(l *sealedLink) (rows int64, err error) {
+	if d.keyed == nil {
+		l.pending = d.writer.Seal()
+		return l.pending.Rows(), d.writer.Err()
 	}
+	l.link.Keyed, l.link.DeleteSpecID, l.deleteSpec = true, d.deletes.ID(), d.deletes
+	l.pending, l.deletes = d.keyed.Seal()
+	return l.pending.Rows() + l.deletes.Rows(), d.keyed.Err()
+}
+
+// A dropped writer has files that are being deleted in the background.
+type dropped interface {
+	Drain(ctx context.Context) error
+}
+
+// drop forgets open files and floors. It returns the writer that had them, nil if there
+// was none.
+func (d *destination) drop() dropped {
+	var w dropped
+	switch {
+	case d.keyed != nil:
+		d.keyed.Abort()
+		w = d.keyed
+	case d.writer != nil:
+		d.writer.Abort()
+		w = d.writer
+	}
+	d.writer, d.keyed = nil, nil
 	clear(d.floors)
 	return w
 }

@@ -192,6 +192,9 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 		}
 	}
 	t.chain.Advance(b.TopicPartition, b.Next)
+	if t.crowded() {
+		return t.flush(ctx, [16]byte{})
+	}
 	return nil
 }
 
@@ -356,9 +359,10 @@ func (t *Task) seal(ctx context.Context, asked [16]byte) error {
 	return nil
 }
 
-// throttle pauses reading while the uploads lag behind the memory they may use.
+// throttle pauses reading while the uploads lag behind the memory they may use, or the
+// commits behind what was sealed for want of memory.
 func (t *Task) throttle() {
-	full := false
+	full := t.cfg.keyed() && t.chain.Full()
 	for _, d := range t.tables {
 		full = full || (d.writer != nil && d.writer.Full())
 	}

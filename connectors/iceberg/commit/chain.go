@@ -97,6 +97,10 @@ func (c *Chain) Dirty() bool {
 // Settled tells whether everything that was announced is confirmed.
 func (c *Chain) Settled() bool { return len(c.units) == 0 }
 
+// Full tells whether as many units are unconfirmed as a task should have: reading should
+// wait for the commits.
+func (c *Chain) Full() bool { return len(c.units) >= maxUnits }
+
 // A Step is what a cycle asks the task to do, in this order.
 type Step struct {
 	Reset    string                           // not "": drop all open files and start all partitions over; says why
