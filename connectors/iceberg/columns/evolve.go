@@ -47,7 +47,7 @@ func (c Change) String() string {
 // v may be nil. Fields of maps that tell of no type (null, empty) ask for no column.
 //
 // What it may do: add optional columns; widen int to long, float to double and the
-// precision of decimals; make required columns optional, but for identifier fields. The
+// precision of decimals; make required columns optional, but for identifier fields and Key. The
 // plan is tried with v before it is returned: a record that would be refused all the
 // same, or that cannot be planned for, gets a [connect.DataError] and must not change
 // the table. No changes and no error: the table has all that it takes.
@@ -56,7 +56,7 @@ func Evolve(s *connect.Schema, v *connect.Value, table *iceberg.Schema, opts Opt
 		compiler: compiler{plan: &Plan{}, fold: opts.folds()},
 		mapper:   mapper{forceOptional: opts.ForceOptional},
 		mapped:   opts.NameMapping != nil,
-		fixed:    table.IdentifierFieldIDs,
+		fixed:    slices.Concat(table.IdentifierFieldIDs, opts.Key),
 	}
 	if err := e.level("", Root, table.Fields(), s, v, opts.NameMapping); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ type evolver struct {
 
 	mapper  mapper
 	mapped  bool  // a name mapping rules
-	fixed   []int // identifier fields: they stay required
+	fixed   []int // columns that stay required
 	changes []Change
 }
 

@@ -25,6 +25,10 @@ type Options struct {
 	// fields out: the caller is to change the table (iceberg.tables.evolve-schema-enabled).
 	Evolve bool
 
+	// Key are the ids of columns that stay required in any case, besides the identifier
+	// fields of the schema.
+	Key []int
+
 	// ForceOptional makes everything inside new columns optional
 	// (iceberg.tables.schema-force-optional).
 	ForceOptional bool
@@ -186,6 +190,7 @@ func (s *structPlan) appendMap(vecs []*vector, pairs []connect.Value) error {
 		return s.appendPredicted(vecs, pairs)
 	}
 	s.round++
+	s.whole = false // the slots change
 	var dropped, absents int64
 	for i := 0; i+1 < len(pairs); i += 2 {
 		col := s.column(i/2, &pairs[i])

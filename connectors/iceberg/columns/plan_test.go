@@ -504,3 +504,22 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations per pair of records, want none", allocs)
 	}
 }
+
+// A refused map leaves nothing behind that the next one is taken for.
+func TestAppendAfterRefusal(t *testing.T) {
+	table := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64})
+	p, err := Compile(nil, table, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []connect.Value{object(text("id"), integer(1)), object(text("ID"), text("x"), text("id"), text("bad")), object(text("ID"), text("x"), text("id"), integer(2)), object(text("ID"), integer(1))} {
+		_ = p.Append(c, v) // the second is refused
+	}
+	if c.Len() != 3 || p.Dropped() != 2 {
+		t.Errorf("%d rows, %d fields dropped; want 3 and 2", c.Len(), p.Dropped())
+	}
+}
