@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"cmp"
 	"crypto/md5" // ETags are MD5 sums in S3
 	"encoding/xml"
 	"fmt"
@@ -33,6 +34,7 @@ type fakeS3 struct {
 
 	// fault answers a request instead of serving it, by a status, when it is not 0.
 	fault func(op string, n int) int
+	code  string // of the error, "Injected" if empty
 	// stall holds a request until the client gives up.
 	stall func(op string, n int) bool
 	inUse func(op string, delta int)
@@ -96,7 +98,7 @@ func (f *fakeS3) serve(w http.ResponseWriter, r *http.Request) {
 	_, key, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 	key, _, _ = strings.Cut(key, "/")
 	f.keys = append(f.keys, key)
-	n, fault, stall, inUse := f.calls[op], f.fault, f.stall, f.inUse
+	n, fault, code, stall, inUse := f.calls[op], f.fault, f.code, f.stall, f.inUse
 	f.mu.Unlock()
 	if !strings.Contains(r.Header.Get("Authorization"), "/eu-north-1/s3/aws4_request") {
 		fail(w, http.StatusForbidden, "AccessDenied")
@@ -112,7 +114,7 @@ func (f *fakeS3) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if fault != nil {
 		if status := fault(op, n); status != 0 {
-			fail(w, status, "Injected")
+			fail(w, status, cmp.Or(code, "Injected"))
 			return
 		}
 	}
