@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Main runs the command that the process was started with, on a build with these
@@ -151,6 +152,10 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
 	}
 }
 
+// sameSignal is how soon a signal after the first one is the same again: timeout(1) and
+// some supervisors send theirs to the process and then to its group.
+const sameSignal = 500 * time.Millisecond
+
 // untilSignal returns a context that the first SIGINT or SIGTERM ends, for a stop
 // that finishes what is in flight. The second ends the process at once.
 func untilSignal(w io.Writer) (ctx context.Context, stop func()) {
@@ -166,14 +171,26 @@ func untilSignal(w io.Writer) (ctx context.Context, stop func()) {
 		case <-done:
 			return
 		}
-		select {
-		case s := <-signals:
+		if s := another(signals, done); s != nil {
 			say(w, "firn: %v again: quitting\n", s)
 			os.Exit(exitOther)
-		case <-done:
 		}
 	}()
 	return ctx, func() { signal.Stop(signals); close(done); cancel() }
+}
+
+// another waits for a signal that is not the first one come twice, or, with nil, for done.
+func another(signals <-chan os.Signal, done <-chan struct{}) os.Signal {
+	for first := time.Now(); ; {
+		select {
+		case s := <-signals:
+			if time.Since(first) >= sameSignal {
+				return s
+			}
+		case <-done:
+			return nil
+		}
+	}
 }
 
 // say prints to the user. One who is gone is no reason to stop.
