@@ -33,6 +33,7 @@ type destination struct {
 	pause    time.Duration // grows with failures
 	trouble  error         // of the last load, nil after a good one
 	missing  bool          // the last load found no table: the next creates it
+	refused  *evolution    // the last change that the table cannot get
 
 	floors map[connect.TopicPartition]int64 // f of the protocol: what rows of the open ranges are filtered with
 	batch  uint64                           // the task's batch for which floor was looked up
@@ -78,11 +79,20 @@ func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.R
 		}
 		t.into = append(t.into, d)
 	}
+	if t.cfg.evolve && len(t.into) > 1 {
+		if err := t.fitAll(ctx, tp, r); err != nil {
+			return err
+		}
+	}
 	for _, d := range t.into {
 		if r.Offset < d.floor {
 			continue // the table has it
 		}
-		if err := t.write(d, r); err != nil {
+		err := t.write(d, r)
+		if _, bad := errors.AsType[*connect.DataError](err); bad && t.cfg.evolve {
+			err = t.writeEvolving(ctx, d, tp, r, err)
+		}
+		if err != nil {
 			return t.errant(ctx, r, d.blame(err))
 		}
 	}
@@ -134,7 +144,7 @@ func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartiti
 	f, ok := d.floors[tp]
 	if !ok || d.table == nil {
 		if d.table == nil || d.readAt < t.opened[tp] {
-			if err := t.load(d, r); err != nil {
+			if err := t.load(d, r, nil); err != nil {
 				return false, t.errant(ctx, r, d.blame(err))
 			}
 			if d.trouble != nil {
@@ -149,10 +159,10 @@ func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartiti
 	return true, nil
 }
 
-// load begins to load a table beside the task, or, once it is known not to exist, to
-// create it from the record. A [connect.DataError] is the record's: no table can be made
-// from it.
-func (t *Task) load(d *destination, r *connect.Record) error {
+// load begins to load a table beside the task, after a change if there is one to make, or,
+// once it is known not to exist, to create it from the record. A [connect.DataError] is the
+// record's: no table can be made from it.
+func (t *Task) load(d *destination, r *connect.Record, change *evolution) error {
 	if d.loading || time.Now().Before(d.notNow) {
 		return nil
 	}
@@ -169,7 +179,7 @@ func (t *Task) load(d *destination, r *connect.Record) error {
 	d.loading = true
 	begun := t.clock
 	t.wg.Go(func() {
-		tbl, err := t.loadTable(t.life, d.target, schema)
+		tbl, err := t.loadTable(t.life, d, schema, change)
 		if err == nil {
 			tbl, err = t.withDeleteSpec(t.life, d.target, tbl)
 		}
@@ -177,7 +187,7 @@ func (t *Task) load(d *destination, r *connect.Record) error {
 		if err == nil {
 			floors, err = commit.ReadFloors(tbl, d.target.Branch)
 		}
-		t.mail.post(func(context.Context) error { return t.loaded(d, begun, tbl, floors, err) })
+		t.mail.post(func(context.Context) error { return t.loaded(d, begun, tbl, floors, change, err) })
 	})
 	return nil
 }
@@ -196,21 +206,30 @@ func (t *Task) schemaFor(r *connect.Record) (*iceberg.Schema, error) {
 	return schema, err
 }
 
-func (t *Task) loadTable(ctx context.Context, target commit.Target, schema *iceberg.Schema) (*table.Table, error) {
-	if schema == nil {
-		return t.catalog.LoadTable(ctx, target.Identifier())
+func (t *Task) loadTable(ctx context.Context, d *destination, schema *iceberg.Schema, change *evolution) (*table.Table, error) {
+	switch {
+	case change != nil:
+		return change.apply(ctx, t, d)
+	case schema == nil:
+		return t.catalog.LoadTable(ctx, d.target.Identifier())
 	}
-	return catalog.EnsureTable(ctx, t.catalog, target.Identifier(), schema, t.cfg.partitions(target.Table), t.cfg.createProps)
+	return catalog.EnsureTable(ctx, t.catalog, d.target.Identifier(), schema, t.cfg.partitions(d.target.Table), t.cfg.createProps)
 }
 
 // loaded takes in the result of a load.
-func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit.Floors, err error) error {
+func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit.Floors, change *evolution, err error) error {
 	d.loading = false
 	switch {
 	case err == nil:
 		d.table, d.read, d.readAt, d.loadedAt = tbl, floors, begun, time.Now()
-		d.notNow, d.pause, d.trouble, d.missing = time.Time{}, 0, nil, false
+		d.notNow, d.pause, d.trouble, d.missing, d.refused = time.Time{}, 0, nil, false, nil
 		return nil
+	case errors.Is(err, catalog.ErrRefused):
+		change.err = err
+		d.refused = change
+		return nil
+	case errors.Is(err, catalog.ErrNotAllowed):
+		return fmt.Errorf("%w (grant the right, or set iceberg.tables.evolve-schema-enabled=false)", err)
 	case catalog.Missing(err) && !t.cfg.autoCreate:
 		return fmt.Errorf("table %s does not exist (create it, or set iceberg.tables.auto-create-enabled=true)", d.target.Table)
 	case catalog.Missing(err) && !d.missing:
@@ -228,7 +247,7 @@ func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit
 // ranges stay those that their rows were filtered with.
 func (t *Task) refresh(d *destination) {
 	if d.table != nil && time.Since(d.loadedAt) > reloadAfter {
-		_ = t.load(d, nil) // without a record there is none to blame
+		_ = t.load(d, nil, nil) // without a record there is none to blame
 	}
 }
 
@@ -260,7 +279,7 @@ func (t *Task) openWriter(d *destination) error {
 	cfg := datafile.Config{
 		IO: files, Schema: d.schema, Spec: d.spec, Location: locations.NewDataLocation, Properties: props,
 		FormatVersion: d.format, Task: t.tc.Task(), Budget: t.budget, Logger: t.tc.Logger(),
-		Columns: columns.Options{CaseInsensitive: t.cfg.anyCase, NameMapping: d.table.NameMapping()},
+		Columns: t.columnOptions(d),
 	}
 	if t.cfg.keyed() {
 		return t.openKeyed(d, cfg)

@@ -86,9 +86,6 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	if t.channel, err = commit.OpenChannel(ctx, client, t.cfg.controlTopic, tc.Group().ID(), tc.Logger()); err != nil {
 		return err
 	}
-	if t.cfg.evolve {
-		tc.Logger().Warn("iceberg.tables.evolve-schema-enabled has no effect in this build: fields without a column are left out")
-	}
 	t.chain = commit.NewChain(t.cfg.hash())
 	t.tables = make(map[string]*destination)
 	t.byIdent = make(map[*string]*destination)

@@ -1,0 +1,342 @@
+package iceberg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connect/connecttest"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
+	"github.com/firn-io/firn/connectors/iceberg/icetest"
+)
+
+func evolving(config map[string]string) {
+	config["iceberg.tables.evolve-schema-enabled"] = "true"
+}
+
+var orders = table.Identifier{"db", "orders"}
+
+// add puts n records into each partition whose fields, besides p and o, make gives.
+func (s *stage) add(n int, make func(tp connect.TopicPartition, o int64) []connect.Value) {
+	s.t.Helper()
+	s.produce(s.t.Context(), n)
+	for _, tp := range s.parts() {
+		log := s.log[tp]
+		for i := len(log) - n; i < len(log); i++ {
+			pairs := []connect.Value{connect.StringValue("p"), connect.IntValue(int64(tp.Partition)), connect.StringValue("o"), connect.IntValue(int64(i))}
+			log[i].Value = connect.MapValue(append(pairs, make(tp, int64(i))...))
+		}
+	}
+}
+
+// rows reads the table by coordinates.
+func (s *stage) rows(ident table.Identifier) map[icetest.Coordinate]icetest.Row {
+	s.t.Helper()
+	tbl, err := s.catalog.Peek(ident)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	rows, err := icetest.ReadRows(s.t.Context(), tbl)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out := make(map[icetest.Coordinate]icetest.Row)
+	for _, row := range rows {
+		p, _ := row["p"].(int64)
+		o, _ := row["o"].(int64)
+		out[icetest.Coordinate{Partition: int32(p), Offset: o}] = row
+	}
+	return out
+}
+
+func (s *stage) schema(ident table.Identifier) string {
+	s.t.Helper()
+	tbl, err := s.catalog.Peek(ident)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(tbl.Schema().String()), " ")
+}
+
+// Records gain fields, at the top, in structs and in elements of lists, and numbers grow:
+// nothing of any record is left out, and older rows have nulls.
+func TestTaskEvolvesSchema(t *testing.T) {
+	text, integer := connect.StringValue, connect.IntValue
+	inStage(t, evolving, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		s.add(9, func(_ connect.TopicPartition, o int64) []connect.Value {
+			inner := connect.MapValue([]connect.Value{text("a"), integer(o)})
+			if o%2 == 1 {
+				inner = connect.MapValue([]connect.Value{text("b"), text("x" + strconv.FormatInt(o, 10))})
+			}
+			list := connect.ArrayValue([]connect.Value{connect.MapValue([]connect.Value{text("q"), integer(1)}), inner})
+			return []connect.Value{text("s"), inner, text("l"), list, text("nothing"), {}}
+		})
+		s.mustPoll(5 * time.Second)
+		s.exactlyOnce("orders")
+		if got := s.schema(orders); !strings.Contains(got, "s: optional struct<") || strings.Contains(got, "nothing") {
+			t.Errorf("schema %s", got)
+		}
+		rows := s.rows(orders)
+		for _, tp := range s.parts() {
+			for o := range int64(49) {
+				row := rows[icetest.Coordinate{Partition: tp.Partition, Offset: o}]
+				var want icetest.Row
+				switch {
+				case o < 40:
+					if row["s"] != nil || row["l"] != nil || row["word"] != "w"+strconv.FormatInt(o, 10) {
+						t.Fatalf("row %d from before: %v", o, row)
+					}
+					continue
+				case o%2 == 1:
+					want = icetest.Row{"a": nil, "b": "x" + strconv.FormatInt(o, 10)}
+				default:
+					want = icetest.Row{"a": o, "b": nil}
+				}
+				if !reflect.DeepEqual(row["s"], want) {
+					t.Fatalf("row %d: s is %v, want %v", o, row["s"], want)
+				}
+				want = maps.Clone(want)
+				want["q"] = nil
+				if list, ok := row["l"].([]any); !ok || len(list) != 2 || !reflect.DeepEqual(list[1], want) {
+					t.Fatalf("row %d: l is %v, want %v as its second element", o, row["l"], want)
+				}
+			}
+		}
+	})
+}
+
+func (s *stage) openCatalog(context.Context, string, map[string]string) (catalog.Catalog, error) {
+	return s.catalog, nil
+}
+
+// A second task of the connector, with the second partition.
+func (s *stage) second() *stage {
+	s.t.Helper()
+	one, two := s.parts()[:1], s.parts()[1:]
+	if err := s.task.Close(s.t.Context(), two, false); err != nil {
+		s.t.Fatal(err)
+	}
+	s.tc.Parts = one
+	s.tc.Members.SetSession(connect.Session{Member: "m1", Generation: 2, Subscribed: s.parts(), Owned: one})
+	o := &stage{t: s.t, catalog: s.catalog, dial: s.dial, log: s.log, next: make(map[connect.TopicPartition]int64), config: maps.Clone(s.config)}
+	o.config["task.id"] = "1"
+	o.tc = connecttest.NewTaskContext()
+	o.tc.Number, o.tc.Client, o.tc.Log, o.tc.Parts = 1, s.tc.Client, s.tc.Log, two
+	o.tc.Members.SetSession(connect.Session{Member: "m2", Generation: 2, Subscribed: s.parts(), Owned: two})
+	c := &Connector{Dial: s.dial, OpenCatalog: s.openCatalog}
+	o.task = c.NewTask()
+	if err := o.task.Start(s.t.Context(), o.tc, o.config); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := o.task.Open(s.t.Context(), two); err != nil {
+		s.t.Fatal(err)
+	}
+	return o
+}
+
+// Two tasks meet the same new fields and each some of its own, while the catalog loses
+// replies: every change is made once, nothing is lost.
+func TestTasksEvolveTogether(t *testing.T) {
+	inStage(t, evolving, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		o := s.second()
+		defer o.stop()
+		s.catalog.Chaos(func(op icetest.Op, n int) icetest.Fault {
+			switch {
+			case op == icetest.Commit && n%5 == 1:
+				return icetest.Fault{After: errors.New("504 after it landed")}
+			case op == icetest.Commit && n%5 == 3:
+				return icetest.Fault{Before: errors.New("503")}
+			}
+			return icetest.Fault{DelayBefore: 30 * time.Millisecond}
+		})
+		for round := range 6 {
+			s.add(5, func(tp connect.TopicPartition, _ int64) []connect.Value {
+				own := fmt.Sprintf("own_%d_%d", round, tp.Partition)
+				return []connect.Value{
+					connect.StringValue(fmt.Sprintf("both_%d", round)), connect.IntValue(1), connect.StringValue(own), connect.StringValue(own),
+					connect.StringValue("s"), connect.MapValue([]connect.Value{connect.StringValue(own), connect.BoolValue(true)}),
+				}
+			})
+			for range 40 {
+				s.mustPoll(40 * time.Millisecond)
+				o.mustPoll(40 * time.Millisecond)
+			}
+		}
+		s.catalog.Chaos(nil)
+		for range 300 {
+			s.mustPoll(40 * time.Millisecond)
+			o.mustPoll(40 * time.Millisecond)
+		}
+		s.exactlyOnce("orders")
+		tbl, err := s.catalog.Peek(orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := tbl.Schema().NumFields(); n != 3+6+12+1 {
+			t.Errorf("%d columns: %v", n, tbl.Schema())
+		}
+		for at, row := range s.rows(orders) {
+			if at.Offset < 40 {
+				continue
+			}
+			own := fmt.Sprintf("own_%d_%d", (at.Offset-40)/5, at.Partition)
+			in, _ := row["s"].(icetest.Row)
+			if row[own] != own || in[own] != true || row[fmt.Sprintf("both_%d", (at.Offset-40)/5)] != int64(1) {
+				t.Fatalf("row %v: %v", at, row)
+			}
+		}
+	})
+}
+
+// Topics of different schemas share a table; values that no change helps, and fields that
+// cannot become columns, are reported, and the table takes what comes after.
+func TestTaskEvolvesForManySchemas(t *testing.T) {
+	field := func(name string, ty connect.Type, optional bool) connect.Field {
+		return connect.Field{Name: name, Schema: &connect.Schema{Type: ty, Optional: optional}}
+	}
+	schema := func(fields ...connect.Field) *connect.Schema {
+		return &connect.Schema{Type: connect.StructType, Fields: append([]connect.Field{field("p", connect.Int32, false), field("o", connect.Int64, false)}, fields...)}
+	}
+	a := schema(field("n", connect.Int32, false), field("only_a", connect.StringType, false))
+	b := schema(field("n", connect.Int64, true), field("d", connect.Float64, false))
+	timestamp := schema(connect.Field{Name: "n", Schema: &connect.Schema{Type: connect.Int64, Name: connect.LogicalTimestamp}}, field("more", connect.Int8, false))
+	inStage(t, evolving, func(s *stage) {
+		s.tc.Tolerate = true
+		for tp, log := range s.log {
+			for i := range log {
+				p, o := connect.IntValue(int64(tp.Partition)), connect.IntValue(int64(i))
+				switch r := &log[i]; i % 4 {
+				case 0, 1:
+					r.ValueSchema, r.Value = a, connect.StructValue([]connect.Value{p, o, connect.IntValue(5), connect.StringValue("a")})
+				case 2:
+					r.ValueSchema, r.Value = b, connect.StructValue([]connect.Value{p, o, connect.IntValue(1 << 40), connect.FloatValue(1.5)})
+				case 3:
+					r.ValueSchema, r.Value = timestamp, connect.StructValue([]connect.Value{p, o, connect.IntValue(5), connect.IntValue(6)})
+				}
+			}
+		}
+		s.mustPoll(10 * time.Second)
+		want := "table { 1: p: required int 2: o: required long 3: n: optional long 4: only_a: optional string 5: d: optional double }"
+		if got := s.schema(orders); got != want {
+			t.Errorf("schema %s, want %s", got, want)
+		}
+		if got := len(s.tc.Errants()); got != 20 || !strings.Contains(s.tc.Errants()[0].Cause.Error(), `table db.orders: column "n"`) {
+			t.Errorf("%d records were reported, want 20: %v", got, s.tc.Errants())
+		}
+		if got := len(s.rows(orders)); got != 60 {
+			t.Errorf("%d rows, want 60", got)
+		}
+	})
+}
+
+// A record for two tables of which one must change first is in each once.
+func TestTaskEvolvesOneOfTwoTables(t *testing.T) {
+	inStage(t, func(config map[string]string) {
+		evolving(config)
+		config["iceberg.tables"] = "db.orders,db.copies"
+	}, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		other := table.Identifier{"db", "copies"}
+		tbl, err := s.catalog.Peek(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.catalog.ForeignSchema(other, iceberg.NewSchema(1, append(tbl.Schema().Fields(), iceberg.NestedField{ID: 90, Name: "late", Type: iceberg.PrimitiveTypes.Int64})...)); err != nil {
+			t.Fatal(err)
+		}
+		s.add(9, func(_ connect.TopicPartition, o int64) []connect.Value {
+			return []connect.Value{connect.StringValue("late"), connect.IntValue(o)}
+		})
+		s.mustPoll(5 * time.Second)
+		s.exactlyOnce("orders")
+		s.exactlyOnce("copies")
+		for _, ident := range []table.Identifier{orders, other} {
+			for at, row := range s.rows(ident) {
+				if at.Offset >= 40 && row["late"] != at.Offset {
+					t.Fatalf("%v: %v: %v", ident, at, row)
+				}
+			}
+		}
+	})
+}
+
+// Others change schema and partition spec while the task runs.
+func TestTaskFollowsForeignChanges(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		tbl, err := s.catalog.Peek(orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.catalog.ForeignSchema(orders, iceberg.NewSchema(1, append(tbl.Schema().Fields(), iceberg.NestedField{ID: 90, Name: "late", Type: iceberg.PrimitiveTypes.Int64})...)); err != nil {
+			t.Fatal(err)
+		}
+		p, _ := tbl.Schema().FindFieldByName("p")
+		if _, err := s.catalog.ForeignSpec(orders, iceberg.PartitionField{SourceIDs: []int{p.ID}, FieldID: 1000, Name: "p", Transform: iceberg.IdentityTransform{}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 8 {
+			s.add(3, func(_ connect.TopicPartition, o int64) []connect.Value {
+				return []connect.Value{connect.StringValue("late"), connect.IntValue(o)}
+			})
+			s.mustPoll(6 * time.Second)
+		}
+		s.exactlyOnce("orders")
+		last := icetest.Coordinate{Partition: 1, Offset: int64(len(s.log[s.parts()[1]]) - 1)}
+		if row := s.rows(orders)[last]; row["late"] != last.Offset {
+			t.Errorf("the last row does not have the new column: %v", row)
+		}
+		if tbl, err = s.catalog.Peek(orders); err != nil {
+			t.Fatal(err)
+		}
+		specs, err := icetest.SpecsOfFiles(s.t.Context(), tbl)
+		if err != nil || !slices.Equal(specs, []int{0, 1}) {
+			t.Errorf("files of specs %v, %v; want both", specs, err)
+		}
+	})
+}
+
+// What the catalog refuses is the record's fault, and asked for once; what it does not
+// allow ends the task.
+func TestTaskChangeRefused(t *testing.T) {
+	inStage(t, evolving, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		s.tc.Tolerate = true
+		s.catalog.Chaos(func(op icetest.Op, _ int) icetest.Fault {
+			if op == icetest.Commit {
+				return icetest.Fault{Before: fmt.Errorf("no such thing here: %w", catalog.ErrRefused)}
+			}
+			return icetest.Fault{}
+		})
+		before := s.catalog.Calls(icetest.Commit)
+		s.add(7, func(_ connect.TopicPartition, o int64) []connect.Value {
+			return []connect.Value{connect.StringValue("late"), connect.IntValue(o)}
+		})
+		s.mustPoll(900 * time.Millisecond)
+		if n := s.catalog.Calls(icetest.Commit) - before; n != 1 {
+			t.Errorf("%d tries", n)
+		}
+		if n := len(s.tc.Errants()); n != 14 {
+			t.Errorf("%d records reported, want 14", n)
+		}
+		s.catalog.Chaos(nil)
+		s.produce(s.t.Context(), 3)
+		s.mustPoll(5 * time.Second)
+		if n := len(s.rows(orders)); n != 86 {
+			t.Errorf("%d rows, want 86", n)
+		}
+	})
+}
