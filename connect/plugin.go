@@ -65,6 +65,14 @@ type SinkConnector interface {
 	AlterOffsets(ctx context.Context, config map[string]string, offsets map[TopicPartition]*int64) (bool, error)
 }
 
+// A ConfigWarner is a connector that can tell which keys of a config will not do what they
+// seem to, though nothing is wrong with them. What it says is shown by validate, beside
+// the documentation of the keys, and keeps no connector from being created.
+type ConfigWarner interface {
+	// Warnings does no I/O. Messages are whole sentences and hold no values.
+	Warnings(config map[string]string) []ConfigError
+}
+
 // A SinkTask writes records to an outside system.
 //
 // Calls come from one goroutine in this order: Start, then any number of Open, Put,

@@ -65,6 +65,11 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 	for _, e := range connector.Validate(ctx, maps.Clone(r.config)) {
 		r.blame(e.Key, e.Message)
 	}
+	if w, ok := connector.(connect.ConfigWarner); ok {
+		for _, e := range w.Warnings(maps.Clone(r.config)) {
+			r.warn(e.Key, e.Message)
+		}
+	}
 	v.overrides(r)
 	v.converter(r, "key.converter")
 	v.converter(r, "value.converter")
@@ -175,6 +180,22 @@ func (r *validation) addGroups(groups []string) {
 
 // blame adds an error to a key; one that no definition knows is shown all the same.
 func (r *validation) blame(key, message string) {
+	value := &r.entry(key).Value
+	value.Errors = append(value.Errors, message)
+}
+
+// warn adds a warning to the documentation of a key, which is where clients show text that
+// is no error: Java's answer has no other place for it.
+func (r *validation) warn(key, message string) {
+	info := r.entry(key)
+	if info.Definition == nil {
+		info.Definition = (&connect.ConfigKey{Name: key, Type: connect.TypeString, Importance: connect.Low, Order: -1}).Info()
+	}
+	info.Definition.Documentation = strings.TrimPrefix(info.Definition.Documentation+" Warning: "+message, " ")
+}
+
+// entry finds the entry of a key, or adds one without a definition.
+func (r *validation) entry(key string) *connect.ConfigInfo {
 	at, ok := r.at[key]
 	if !ok {
 		at = len(r.infos)
@@ -184,8 +205,7 @@ func (r *validation) blame(key, message string) {
 		}
 		r.add(connect.ConfigInfo{Value: connect.ValueInfo{Name: key, Value: value, RecommendedValues: []string{}, Errors: []string{}, Visible: true}})
 	}
-	value := &r.infos[at].Value
-	value.Errors = append(value.Errors, message)
+	return &r.infos[at]
 }
 
 // transforms defines the keys of each transformation under its alias.

@@ -233,3 +233,45 @@ func TestValidationFindsEverything(t *testing.T) {
 		}
 	}
 }
+
+// A warningConnector has something to say of a key that it declares and of others.
+type warningConnector struct{ recordedConnector }
+
+func (warningConnector) Warnings(config map[string]string) []connect.ConfigError {
+	var out []connect.ConfigError
+	for _, key := range []string{"iceberg.tables", "iceberg.tabels", "iceberg.token"} {
+		if config[key] != "" {
+			out = append(out, connect.ConfigError{Key: key, Message: key + " is odd"})
+		}
+	}
+	return out
+}
+
+// TestValidationShowsWarnings sees that warnings are in the documentation and are no errors.
+func TestValidationShowsWarnings(t *testing.T) {
+	v, _ := recordedValidator(t)
+	plain := v.plugins.Connectors[icebergSink]().(recordedConnector)
+	v.plugins.Connectors[icebergSink] = func() connect.SinkConnector { return warningConnector{plain} }
+	config := configOf(t, `{"name":"x","topics":"a","iceberg.tables":"a.b","iceberg.tabels":"c.d","iceberg.token":"s3cret"}`)
+	config["connector.class"] = new(icebergSink)
+	infos, err := v.validate(t.Context(), config)
+	if err != nil || infos.ErrorCount != 0 {
+		t.Fatalf("%+v, %v, want no errors", infos, err)
+	}
+	want := map[string]struct{ value, doc string }{
+		"iceberg.tables": {"a.b", "Comma-delimited list of destination tables Warning: iceberg.tables is odd"},
+		"iceberg.tabels": {"c.d", "Warning: iceberg.tabels is odd"},
+		"iceberg.token":  {"[hidden]", "Warning: iceberg.token is odd"},
+	}
+	for _, info := range infos.Configs {
+		if w, ok := want[info.Value.Name]; ok {
+			delete(want, info.Value.Name)
+			if info.Definition == nil || info.Definition.Documentation != w.doc || *info.Value.Value != w.value || info.Value.Errors == nil {
+				t.Errorf("%s: got %+v %+v, want %+v", info.Value.Name, info.Definition, info.Value, w)
+			}
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not shown: %v", want)
+	}
+}

@@ -100,7 +100,7 @@ func (c *config) check() []error {
 			blame(key, fmt.Sprintf("Invalid value %s for configuration %s: %v", text, key, err))
 		}
 	}
-	if c.drops == dropDeadLetter && (c.raw["errors.tolerance"] != "all" || c.raw["errors.deadletterqueue.topic.name"] == "") {
+	if c.drops == dropDeadLetter && (!strings.EqualFold(strings.TrimSpace(c.raw["errors.tolerance"]), "all") || c.raw["errors.deadletterqueue.topic.name"] == "") {
 		blame(keyDropPolicy, "Invalid value dead-letter for configuration "+keyDropPolicy+": it needs errors.tolerance=all and errors.deadletterqueue.topic.name")
 	}
 	return errs
