@@ -92,6 +92,7 @@ func NewKeyedWriter(cfg KeyedConfig) (*KeyedWriter, error) {
 	}
 	del := cfg.Config
 	del.Schema, del.Spec, del.Equality = w.gone.Schema(), cfg.DeleteSpec, cfg.Key
+	del.Columns.Evolve = false // the record's other fields have their columns elsewhere
 	if w.deletes, err = NewWriter(del); err != nil {
 		return nil, err
 	}

@@ -166,7 +166,9 @@ func sorted(rows []keyedRow) []keyedRow {
 // A delete needs the key alone; a refused record leaves no trace.
 func TestKeyedRefusals(t *testing.T) {
 	io := newMemIO()
-	w := mustKeyed(t, keyedConfig(io))
+	cfg := keyedConfig(io)
+	cfg.Columns.Evolve = true
+	w := mustKeyed(t, cfg)
 	put := func(c Change, v connect.Value) {
 		t.Helper()
 		if err := w.Apply(c, nil, v); err != nil {
@@ -175,11 +177,13 @@ func TestKeyedRefusals(t *testing.T) {
 	}
 	put(Upsert, keyedRow{1, "eu", "a"}.record())
 	put(Delete, keyedRow{id: 2}.record()) // without v, which every row must have
+	put(Delete, object(text("id"), connect.IntValue(3), text("v"), text("x"), text("more"), text("y")))
 	for _, bad := range []struct {
 		change Change
 		value  connect.Value
 	}{
 		{Upsert, keyedRow{id: 1, region: "eu"}.record()},
+		{Upsert, object(text("id"), connect.IntValue(3), text("v"), text("x"), text("more"), text("y"))},
 		{Delete, object(text("v"), text("x"))},
 		{Delete, connect.IntValue(1)},
 	} {
@@ -192,7 +196,7 @@ func TestKeyedRefusals(t *testing.T) {
 	if want := []keyedRow{{1, "eu", "a"}}; !slices.Equal(rows, want) {
 		t.Errorf("rows %v, want %v", rows, want)
 	}
-	if want := []string{`1/"eu"`, `2/""`}; !slices.Equal(gone, want) {
+	if want := []string{`1/"eu"`, `2/""`, `3/""`}; !slices.Equal(gone, want) {
 		t.Errorf("deleted %v, want %v", gone, want)
 	}
 }
