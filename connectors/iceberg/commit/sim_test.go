@@ -62,13 +62,20 @@ const (
 	simLimit  = 20 * time.Minute // by then everything must be settled
 )
 
-var simTables = []Target{{"db.a", "main"}, {"db.b", "main"}}
+var simTables = []Target{{"db.a", "main"}, {"db.b", "main"}, {"db.k", "main"}}
 
-// simRoutes: every record goes to a, some go to b too, a few to b alone, some nowhere.
+// simKeyed is the table whose rows replace older ones with their key.
+const simKeyed = 2
+
+// simRoutes: most records go to a, some go to b or k too, a few to b alone, some nowhere.
 func simRoutes(tp connect.TopicPartition, offset int64) []int {
 	switch (offset + int64(tp.Partition)) % 7 {
-	case 0, 3:
+	case 0:
 		return []int{0, 1}
+	case 1, 2:
+		return []int{0, simKeyed}
+	case 3:
+		return []int{0, 1, simKeyed}
 	case 5:
 		return []int{1}
 	case 6:
@@ -81,6 +88,17 @@ type simRow struct {
 	tp     connect.TopicPartition
 	offset int64
 }
+
+// key is that of the record in the keyed table: some keys are in all partitions.
+func (r simRow) key() int64 {
+	if r.offset%3 == 0 {
+		return r.offset % 4
+	}
+	return 100*int64(r.tp.Partition+1) + r.offset%5
+}
+
+// deletes tells whether the record takes its key's row away.
+func (r simRow) deletes() bool { return r.offset%5 == 4 }
 
 // A world is the cluster as it truly is. mu guards everything.
 type world struct {
@@ -98,6 +116,7 @@ type world struct {
 	owner      map[connect.TopicPartition]int
 	members    [simTasks]*member
 	rows       map[string][]simRow // by file
+	gone       map[string][]int64  // keys, by equality delete file
 }
 
 func (w *world) chance(percent int) bool {
@@ -121,7 +140,7 @@ func simulate(t *testing.T, seed uint64) {
 		w := &world{
 			t: t, log: slog.New(slog.NewTextHandler(out, nil)), catalog: icetest.New(icetest.NewFiles()), topicID: TopicID{7},
 			rng: rand.New(rand.NewPCG(seed, 1)), logEnd: make(map[connect.TopicPartition]int64), group: make(map[connect.TopicPartition]int64),
-			owner: make(map[connect.TopicPartition]int), rows: make(map[string][]simRow), generation: 1,
+			owner: make(map[connect.TopicPartition]int), rows: make(map[string][]simRow), gone: make(map[string][]int64), generation: 1,
 		}
 		w.createTables()
 		w.catalog.Chaos(w.catalogFault)
@@ -274,30 +293,14 @@ func (w *world) settle() {
 // verify reads the tables' manifests: which files are live, and so which rows.
 func (w *world) verify() {
 	for i, target := range simTables {
-		tbl, err := w.catalog.Peek(target.Identifier())
-		if err != nil {
-			w.t.Fatal(err)
+		live := w.readTable(target)
+		if i == simKeyed {
+			w.verifyKeyed(live)
+			continue
 		}
 		count := make(map[simRow]int)
-		fs, err := tbl.FS(context.Background())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if head := tbl.CurrentSnapshot(); head != nil {
-			manifests, err := head.Manifests(fs)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			for _, m := range manifests {
-				for e, err := range m.Entries(fs, true) {
-					if err != nil {
-						w.t.Fatal(err)
-					}
-					for _, r := range w.rows[e.DataFile().FilePath()] {
-						count[r]++
-					}
-				}
-			}
+		for _, r := range live {
+			count[r]++
 		}
 		for tp, end := range w.logEnd {
 			for o := range end {
@@ -310,6 +313,85 @@ func (w *world) verify() {
 				}
 			}
 		}
+	}
+}
+
+// readTable lists the rows of a table: an equality delete hides those of its key that
+// have a lower sequence number.
+func (w *world) readTable(target Target) []simRow {
+	tbl, err := w.catalog.Peek(target.Identifier())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	fs, err := tbl.FS(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	head := tbl.CurrentSnapshot()
+	if head == nil {
+		return nil
+	}
+	manifests, err := head.Manifests(fs)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var entries []iceberg.ManifestEntry
+	deleted := make(map[int64]int64) // key to the highest sequence number of a delete
+	for _, m := range manifests {
+		for e, err := range m.Entries(fs, true) {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			entries = append(entries, e)
+			for _, k := range w.gone[e.DataFile().FilePath()] {
+				deleted[k] = max(deleted[k], e.SequenceNum())
+			}
+		}
+	}
+	var live []simRow
+	for _, e := range entries {
+		for _, r := range w.rows[e.DataFile().FilePath()] {
+			if e.SequenceNum() >= deleted[r.key()] {
+				live = append(live, r)
+			}
+		}
+	}
+	return live
+}
+
+// verifyKeyed checks that each key has the row that its last record left. A key of several
+// partitions has one of their last rows, or none if one of the last records deletes.
+func (w *world) verifyKeyed(live []simRow) {
+	rows := make(map[int64][]simRow)
+	for _, r := range live {
+		rows[r.key()] = append(rows[r.key()], r)
+	}
+	last := make(map[int64]map[connect.TopicPartition]simRow)
+	for tp, end := range w.logEnd {
+		for o := range end {
+			if r := (simRow{tp, o}); slices.Contains(simRoutes(tp, o), simKeyed) {
+				if last[r.key()] == nil {
+					last[r.key()] = make(map[connect.TopicPartition]simRow)
+				}
+				last[r.key()][tp] = r
+			}
+		}
+	}
+	for k, byPartition := range last {
+		var allowed []simRow
+		gone := false
+		for _, r := range byPartition {
+			if r.deletes() {
+				gone = true
+			} else {
+				allowed = append(allowed, r)
+			}
+		}
+		got := rows[k]
+		if len(got) == 0 && gone || len(got) == 1 && slices.Contains(allowed, got[0]) {
+			continue
+		}
+		w.t.Errorf("key %d has rows %v, want one of %v (none is right: %v)", k, got, allowed, gone)
 	}
 }
 
@@ -329,7 +411,7 @@ type member struct {
 	// The loop's own.
 	chain  *Chain
 	owned  map[connect.TopicPartition]bool
-	tables [2]*simTable
+	tables [3]*simTable
 	coord  *Coordinator
 	resign context.CancelFunc
 	queue  []*Unit
@@ -348,7 +430,9 @@ func (w *world) start(slot int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &member{
 		w: w, slot: slot, cancel: cancel, chain: NewChain(1), owned: make(map[connect.TopicPartition]bool), opened: make(map[connect.TopicPartition]time.Time),
-		tables: [2]*simTable{{f: make(map[connect.TopicPartition]int64)}, {f: make(map[connect.TopicPartition]int64)}},
+	}
+	for i := range m.tables {
+		m.tables[i] = &simTable{f: make(map[connect.TopicPartition]int64)}
 	}
 	w.mu.Lock()
 	w.members[slot] = m
@@ -672,24 +756,62 @@ func (m *member) seal(asked [16]byte) {
 				tab.f[r.TopicPartition] = max(f, r.Next)
 			}
 		}
-		path := tab.table.Location() + "/data/" + uuid.NewString() + ".parquet"
-		m.w.mu.Lock()
-		m.w.rows[path] = tab.rows
-		m.w.mu.Unlock()
+		rows := tab.rows
 		tab.rows = nil
-		spec := tab.table.Spec()
-		b, err := iceberg.NewDataFileBuilder(spec, iceberg.EntryContentData, path, iceberg.ParquetFile, nil, nil, nil, l.Records, 100)
-		if err != nil {
-			m.w.t.Error(err)
-			return
+		if l.Keyed = i == simKeyed; l.Keyed {
+			var keys []int64
+			rows, keys = collapse(rows)
+			l.Deletes = m.file(tab.table, nil, keys)
 		}
-		if l.Files, err = EncodeFiles(l.Version, spec, tab.table.Schema(), []iceberg.DataFile{b.Build()}); err != nil {
-			m.w.t.Error(err)
-			return
-		}
+		l.Files = m.file(tab.table, rows, nil)
 		u.Links = append(u.Links, l)
 	}
 	m.queue = append(m.queue, u)
+}
+
+// collapse leaves the last row of each key, and gives the keys whose older rows must go.
+func collapse(records []simRow) (rows []simRow, keys []int64) {
+	last := make(map[int64]simRow)
+	for _, r := range records {
+		last[r.key()] = r
+	}
+	for k, r := range last {
+		keys = append(keys, k)
+		if !r.deletes() {
+			rows = append(rows, r)
+		}
+	}
+	return rows, keys
+}
+
+// file makes up a data file of rows, or an equality delete file of keys, and returns its
+// manifest; nil if it would be empty.
+func (m *member) file(t *table.Table, rows []simRow, keys []int64) []byte {
+	if len(rows)+len(keys) == 0 {
+		return nil
+	}
+	path := t.Location() + "/data/" + uuid.NewString() + ".parquet"
+	m.w.mu.Lock()
+	m.w.rows[path], m.w.gone[path] = rows, keys
+	m.w.mu.Unlock()
+	content, encode := iceberg.EntryContentData, EncodeFiles
+	if keys != nil {
+		content, encode = iceberg.EntryContentEqDeletes, EncodeDeletes
+	}
+	spec := t.Spec()
+	b, err := iceberg.NewDataFileBuilder(spec, content, path, iceberg.ParquetFile, nil, nil, nil, int64(len(rows)+len(keys)), 100)
+	if err != nil {
+		m.w.t.Error(err)
+		return nil
+	}
+	if keys != nil {
+		b.EqualityFieldIDs([]int{1})
+	}
+	manifest, err := encode(t.Metadata().Version(), spec, t.Schema(), []iceberg.DataFile{b.Build()})
+	if err != nil {
+		m.w.t.Error(err)
+	}
+	return manifest
 }
 
 func (m *member) announce(ctx context.Context) {
