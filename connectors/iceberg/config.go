@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
@@ -137,6 +138,16 @@ func (c *config) idColumns(name string) []string {
 
 // keyed tells whether rows replace or delete others, so that tables need ID columns.
 func (c *config) keyed() bool { return c.upsert || c.cdcField != "" }
+
+// checkKey looks whether the columns of a table hold the key that the config gives it, or,
+// where rows replace others, any key.
+func (c *config) checkKey(name string, schema *iceberg.Schema) error {
+	if !c.keyed() && len(c.idColumns(name)) == 0 {
+		return nil
+	}
+	_, err := c.keyOf(name, schema)
+	return err
+}
 
 // identity is what the Java sink of the configured class goes by.
 func (c *config) identity() commit.Identity {

@@ -33,6 +33,7 @@ type destination struct {
 	pause    time.Duration // grows with failures
 	trouble  error         // of the last load, nil after a good one
 	missing  bool          // the last load found no table: the next creates it
+	absent   bool          // the last load found no table, and records for it are dropped
 	refused  *evolution    // the last change that the table cannot get
 
 	floors map[connect.TopicPartition]int64 // f of the protocol: what rows of the open ranges are filtered with
@@ -59,8 +60,10 @@ const (
 // being loaded; nothing of the record has been written then.
 func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.Record) error {
 	if r.Value.IsNull() {
+		t.drops.tombstones++
 		return nil // a tombstone has no row; the offset moves on
 	}
+	var absent *destination
 	var err error
 	if t.idents, err = t.router.Tables(r, t.idents[:0]); err != nil {
 		return t.errant(ctx, r, err)
@@ -73,11 +76,20 @@ func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.R
 			t.lastIdent, t.lastDest = &ident[0], d
 		}
 		if d.batch != t.batch {
-			if ready, err := t.meet(ctx, d, tp, r); err != nil || !ready {
+			if ready, err := t.meet(ctx, d, tp, r); err != nil || !ready && !d.absent {
 				return err
+			}
+			if d.absent {
+				absent = d
+				continue
 			}
 		}
 		t.into = append(t.into, d)
+	}
+	if len(t.idents) == 0 || absent != nil {
+		if done, err := t.drop(ctx, tp, r, absent); done || err != nil {
+			return err
+		}
 	}
 	if t.cfg.evolve && len(t.into) > 1 {
 		if err := t.fitAll(ctx, tp, r); err != nil {
@@ -147,6 +159,9 @@ func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartiti
 			if err := t.load(d, r, nil); err != nil {
 				return false, t.errant(ctx, r, d.blame(err))
 			}
+			if d.absent {
+				return false, nil
+			}
 			if d.trouble != nil {
 				return false, &connect.RetryError{Err: fmt.Errorf("table %s cannot be loaded yet: %w", d.target.Table, d.trouble)}
 			}
@@ -174,6 +189,9 @@ func (t *Task) load(d *destination, r *connect.Record, change *evolution) error 
 		}
 		if _, err := catalog.PartitionSpec(schema, t.cfg.partitions(d.target.Table)); err != nil {
 			return fmt.Errorf("create table %s: %w (correct partition-by, or create the table)", d.target.Table, err)
+		}
+		if err := t.cfg.checkKey(d.target.Table, schema); err != nil {
+			return fmt.Errorf("create table from its first record: %w", err)
 		}
 	}
 	d.loading = true
@@ -222,7 +240,7 @@ func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit
 	switch {
 	case err == nil:
 		d.table, d.read, d.readAt, d.loadedAt = tbl, floors, begun, time.Now()
-		d.notNow, d.pause, d.trouble, d.missing, d.refused = time.Time{}, 0, nil, false, nil
+		d.notNow, d.pause, d.trouble, d.missing, d.absent, d.refused = time.Time{}, 0, nil, false, false, nil
 		return nil
 	case errors.Is(err, catalog.ErrRefused):
 		change.err = err
@@ -230,6 +248,9 @@ func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit
 		return nil
 	case errors.Is(err, catalog.ErrNotAllowed):
 		return fmt.Errorf("%w (grant the right, or set iceberg.tables.evolve-schema-enabled=false)", err)
+	case catalog.Missing(err) && !t.cfg.autoCreate && t.cfg.drops != "" && len(t.router.Static()) == 0:
+		d.table, d.absent, d.trouble, d.notNow = nil, true, nil, time.Now().Add(lookAgain)
+		return nil
 	case catalog.Missing(err) && !t.cfg.autoCreate:
 		return fmt.Errorf("table %s does not exist (create it, or set iceberg.tables.auto-create-enabled=true)", d.target.Table)
 	case catalog.Missing(err) && !d.missing:

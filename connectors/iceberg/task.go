@@ -49,6 +49,7 @@ type Task struct {
 	strangers  int  // batches of another topic than the chain's
 	throttled  bool // open partitions are paused until files have been uploaded
 	hello      bool // a cycle is wanted soon
+	drops      drops
 
 	mail      mailbox
 	announcer *announcer
@@ -342,6 +343,7 @@ func (t *Task) seal(ctx context.Context, asked [16]byte) error {
 	if err := t.tc.FlushErrants(ctx); err != nil {
 		return err
 	}
+	t.drops.report(t.tc.Logger(), time.Now(), false)
 	u := t.chain.Seal(asked)
 	s := &sealed{unit: u}
 	for _, d := range t.tables {
@@ -387,6 +389,7 @@ func (t *Task) Stop(ctx context.Context) error {
 		if err = t.flush(ctx, [16]byte{}); err == nil {
 			err = t.settle(ctx)
 		}
+		t.drops.report(t.tc.Logger(), time.Now(), true)
 		t.dropFiles()
 	}
 	if t.cancel != nil {
