@@ -340,3 +340,59 @@ func TestTaskChangeRefused(t *testing.T) {
 		}
 	})
 }
+
+// The source column of a partition field is widened while files under the narrower type
+// are on their way.
+func TestTaskWidensPartitionColumn(t *testing.T) {
+	inStage(t, func(config map[string]string) {
+		evolving(config)
+		config["iceberg.tables.default-partition-by"] = "n,bucket(n, 4),d"
+	}, func(s *stage) {
+		schema := func(n connect.Type, precision string) *connect.Schema {
+			d := &connect.Schema{Type: connect.BytesType, Name: connect.LogicalDecimal, Parameters: map[string]string{"scale": "2", "connect.decimal.precision": precision}}
+			return &connect.Schema{Type: connect.StructType, Fields: []connect.Field{
+				{Name: "p", Schema: &connect.Schema{Type: connect.Int32}}, {Name: "o", Schema: &connect.Schema{Type: connect.Int64}},
+				{Name: "n", Schema: &connect.Schema{Type: n}}, {Name: "d", Schema: d},
+			}}
+		}
+		if err := s.catalog.CreateNamespace(t.Context(), orders[:1], nil); err != nil {
+			t.Fatal(err)
+		}
+		fields := []iceberg.NestedField{
+			{ID: 1, Name: "p", Type: iceberg.PrimitiveTypes.Int32}, {ID: 2, Name: "o", Type: iceberg.PrimitiveTypes.Int64},
+			{ID: 3, Name: "n", Type: iceberg.PrimitiveTypes.Int32}, {ID: 4, Name: "d", Type: iceberg.DecimalTypeOf(4, 2)},
+		}
+		if _, err := catalog.EnsureTable(t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"n", "bucket(n, 4)", "d"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		narrow, wide := schema(connect.Int32, "4"), schema(connect.Int64, "12")
+		for tp, log := range s.log {
+			for i := range log {
+				r, n, d := &log[i], int64(i%3), []byte{0x01, byte(i % 2)}
+				r.ValueSchema = narrow
+				if i >= 20 {
+					r.ValueSchema, n, d = wide, 1<<40+int64(i%3), []byte{0x0f, 0xff, 0xff, 0xff, byte(i % 2)}
+				}
+				r.Value = connect.StructValue([]connect.Value{connect.IntValue(int64(tp.Partition)), connect.IntValue(int64(i)), connect.IntValue(n), connect.BytesValue(d)})
+			}
+		}
+		s.mustPoll(10 * time.Second)
+		s.exactlyOnce("orders")
+		for at, row := range s.rows(orders) {
+			want := at.Offset % 3
+			if at.Offset >= 20 {
+				want += 1 << 40
+			}
+			d := []string{"2.56", "2.57"}[at.Offset%2]
+			if at.Offset >= 20 {
+				d = []string{"687194764.8", "687194764.81"}[at.Offset%2]
+			}
+			if row["n"] != want || row["d"] != d {
+				t.Fatalf("row %v: %v, want n=%d d=%s", at, row, want, d)
+			}
+		}
+		if got := s.schema(orders); !strings.Contains(got, "n: optional long") || !strings.Contains(got, "decimal(12, 2)") {
+			t.Errorf("schema %s", got)
+		}
+	})
+}
