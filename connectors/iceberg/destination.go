@@ -167,7 +167,7 @@ func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartiti
 			}
 			return false, &connect.RetryError{Err: fmt.Errorf("table %s is being loaded", d.target.Table)}
 		}
-		f = d.read.F(commit.NewSource(t.tc.Group().ID(), tp, t.chain.TopicID(tp)))
+		f = d.read.F(commit.NewSource(t.identity.Group, tp, t.chain.TopicID(tp)))
 		d.floors[tp] = f
 	}
 	d.batch, d.floor = t.batch, f // None lies below every offset

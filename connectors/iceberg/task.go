@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,10 +29,11 @@ type Task struct {
 	tc      connect.TaskContext
 	catalog catalog.Catalog
 	router  *route.Router
-	admin   *kafka.Admin
+	client  map[string]string // properties of clients for the control topic
 	channel *commit.Channel
 	budget  *datafile.Budget
 
+	identity   commit.Identity
 	chain      *commit.Chain
 	tables     map[string]*destination  // by name
 	byIdent    map[*string]*destination // by the address of the router's identifier
@@ -54,7 +54,7 @@ type Task struct {
 	mail      mailbox
 	announcer *announcer
 	leader    atomic.Pointer[commit.Coordinator]
-	resign    context.CancelFunc // ends the coordinator; nil when there is none
+	leading   *leadership // nil when the coordinator is another task's
 
 	cancel context.CancelFunc // ends everything beside the task's goroutine
 	life   context.Context    //nolint:containedctx // of the goroutines that Start begins and Stop ends
@@ -75,16 +75,18 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	if t.catalog, err = t.openCatalog(ctx, t.cfg.catalogName, t.cfg.catalogProps); err != nil {
 		return fmt.Errorf("open catalog %s: %w", t.cfg.catalogName, err)
 	}
-	props := maps.Clone(tc.ClientConfig())
-	maps.Copy(props, t.cfg.kafkaProps)
-	client, err := kafka.NewConfig(props, t.dial)
+	t.client = maps.Clone(tc.ClientConfig())
+	maps.Copy(t.client, t.cfg.kafkaProps)
+	client, err := kafka.NewConfig(t.client, t.dial)
 	if err != nil {
 		return fmt.Errorf("client of the control topic: %w", err)
 	}
-	if t.admin, err = kafka.NewAdmin(client); err != nil {
-		return fmt.Errorf("client of the control topic: %w", err)
+	t.identity = t.cfg.identity()
+	if group := tc.Group().ID(); !t.identity.Tabular && group != t.identity.Group {
+		tc.Logger().Warn("the sink's group is not the consumer group of the connector: a Java sink would not find its own offsets (iceberg.connect.group-id, consumer.override.group.id)",
+			"sink", t.identity.Group, "consumer", group)
 	}
-	if t.channel, err = commit.OpenChannel(ctx, client, t.cfg.controlTopic, tc.Group().ID(), tc.Logger()); err != nil {
+	if t.channel, err = commit.OpenChannel(ctx, client, t.cfg.controlTopic, t.identity.Group, tc.Logger()); err != nil {
 		return err
 	}
 	t.chain = commit.NewChain(t.cfg.hash())
@@ -120,11 +122,11 @@ func (t *Task) read() {
 
 // Open takes partitions over. They wait, paused, until a cycle says where their chain
 // ends and that nothing is pending.
-func (t *Task) Open(_ context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+func (t *Task) Open(ctx context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
 	t.chain.Assign(parts, t.tc.Group().Session().Generation)
 	t.tc.Pause(parts...)
 	t.hello = true
-	t.lead()
+	t.lead(ctx)
 	return nil, nil //nolint:nilnil // no position is known better than the group's before the first cycle
 }
 
@@ -141,7 +143,7 @@ func (t *Task) Close(ctx context.Context, parts []connect.TopicPartition, lost b
 	for _, tp := range parts {
 		t.forget(tp)
 	}
-	t.lead()
+	t.lead(ctx)
 	return nil
 }
 
@@ -156,7 +158,7 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	if err := t.mail.handle(ctx); err != nil {
 		return err
 	}
-	t.lead()
+	t.lead(ctx)
 	t.throttle()
 	if t.hello {
 		t.hello = false
@@ -217,53 +219,6 @@ func (t *Task) anotherTopic(b *connect.Batch, pos int64) error {
 		return nil
 	}
 	return &connect.RetryError{Err: fmt.Errorf("topic %s was created anew; the coordinator is yet to see it", b.Topic)}
-}
-
-// lead keeps a coordinator while this task holds the connector's first partition. It is
-// decided as a level, from the session, and never relied on: rivals cost time, not rows.
-func (t *Task) lead() {
-	s := t.tc.Group().Session()
-	leads := len(s.Subscribed) > 0 && len(s.Owned) > 0 && s.Owned[0] == s.Subscribed[0]
-	switch {
-	case leads && t.resign == nil:
-		t.coordinate()
-	case !leads && t.resign != nil:
-		t.resign()
-		t.resign = nil
-	}
-	if c := t.leader.Load(); c != nil && s.Generation != t.generation {
-		c.Wake()
-	}
-	t.generation = s.Generation
-}
-
-func (t *Task) coordinate() {
-	c := commit.NewCoordinator(commit.Config{
-		Group: t.tc.Group(), Broker: commit.KafkaBroker{Admin: t.admin},
-		Catalog: t.catalog, CatalogName: t.cfg.catalogName, Tables: t.knownTargets(),
-		Task: fmt.Sprintf("%s-%d", t.tc.Connector(), t.tc.Task()), ConfigHash: t.cfg.hash(),
-		Interval: t.cfg.interval, Timeout: t.cfg.timeout, Threads: t.cfg.threads,
-		Latest: t.cfg.raw["consumer.override.auto.offset.reset"] == "latest",
-		Logger: t.tc.Logger(), Send: t.channel.Send,
-	})
-	ctx, cancel := context.WithCancel(t.life)
-	t.resign = cancel
-	t.leader.Store(c)
-	t.wg.Go(func() {
-		err := c.Run(ctx)
-		t.leader.CompareAndSwap(c, nil)
-		if err != nil {
-			t.tc.Fail(err)
-		}
-	})
-}
-
-func (t *Task) knownTargets() []commit.Target {
-	var out []commit.Target
-	for _, ident := range t.router.Static() {
-		out = append(out, t.cfg.target(strings.Join(ident, ".")))
-	}
-	return out
 }
 
 // observe does what a cycle asks for.
@@ -389,6 +344,7 @@ func (t *Task) Stop(ctx context.Context) error {
 		if err = t.flush(ctx, [16]byte{}); err == nil {
 			err = t.settle(ctx)
 		}
+		t.retire(ctx)
 		t.drops.report(t.tc.Logger(), time.Now(), true)
 		t.dropFiles()
 	}
@@ -398,11 +354,6 @@ func (t *Task) Stop(ctx context.Context) error {
 	t.wg.Wait()
 	if t.channel != nil {
 		t.channel.Close()
-	}
-	if t.admin != nil {
-		if cerr := t.admin.Close(); err == nil {
-			err = cerr
-		}
 	}
 	if t.catalog != nil {
 		if cerr := t.catalog.Close(); err == nil {

@@ -29,11 +29,14 @@ type Broker interface {
 // A Config is what a Coordinator works with.
 type Config struct {
 	Group       connect.Group
+	Identity    Identity // zero: the group's name, and nothing for Java
+	Java        Java     // nil: there never was nor will be a Java sink of this identity
 	Broker      Broker
 	Catalog     table.CatalogIO
-	CatalogName string   // iceberg.catalog, for the events
-	Tables      []Target // those known from the config; their D stands in for lost group offsets
-	Task        string   // CONNECTOR-TASK
+	CatalogName string                    // iceberg.catalog, for the events
+	Tables      []Target                  // those known from the config; their D stands in for lost group offsets
+	Target      func(table string) Target // where commits to a table of any name go; needed with Java
+	Task        string                    // CONNECTOR-TASK
 	ConfigHash  uint64
 	Interval    time.Duration // iceberg.control.commit.interval-ms, from start to start
 	Timeout     time.Duration // iceberg.control.commit.timeout-ms: then commit what was announced
@@ -54,6 +57,11 @@ type Coordinator struct {
 	inbox   chan any
 	wake    chan struct{}
 	results chan func() error
+	finish  chan struct{}
+
+	beside    beside
+	finishing bool  // accept nothing more, bring what was accepted to its end, then return
+	verdict   error // what Run returns then
 
 	ledger  *ledger
 	session connect.Session
@@ -72,7 +80,7 @@ type Coordinator struct {
 	lastSent  time.Time // of the cycle
 	nextCheck time.Time // of the topic ids
 
-	jobs struct{ open, publish, store, send job }
+	jobs struct{ java, open, publish, store, send job }
 	wg   sync.WaitGroup
 }
 
@@ -94,8 +102,12 @@ const (
 
 // NewCoordinator makes a coordinator; it does nothing before Run.
 func NewCoordinator(cfg Config) *Coordinator {
+	if cfg.Identity.Group == "" {
+		cfg.Identity.Group = cfg.Group.ID()
+	}
 	return &Coordinator{
 		cfg: cfg, id: randomID(), inbox: make(chan any, inboxSize), wake: make(chan struct{}, 1), results: make(chan func() error),
+		finish: make(chan struct{}, 1),
 		ledger: newLedger(), known: make(map[string]TopicID), stored: make(map[connect.TopicPartition]int64),
 	}
 }
@@ -122,8 +134,18 @@ func (c *Coordinator) Wake() {
 	}
 }
 
-// Run coordinates until ctx ends, then waits for what it started. An error means that
-// the connector cannot go on without the operator.
+// Finish makes Run return once all that was accepted is in its tables and the group has
+// the offsets: then no table is ahead of the group, and a Java sink, or another
+// configuration, may go on from there.
+func (c *Coordinator) Finish() {
+	select {
+	case c.finish <- struct{}{}:
+	default:
+	}
+}
+
+// Run coordinates until ctx ends, or Finish has its way, then waits for what it started.
+// An error means that the connector cannot go on without the operator.
 func (c *Coordinator) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer c.wg.Wait()
@@ -142,12 +164,17 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		case f := <-c.results:
 			err = f()
 		case <-c.wake:
+		case <-c.finish:
+			c.finishing = true
 		case <-timer.C:
 		}
 		if err != nil {
 			return err
 		}
 		c.step(ctx)
+		if c.finishing && c.finished() {
+			return c.verdict
+		}
 		timer.Reset(time.Until(c.next()))
 	}
 }
@@ -156,12 +183,13 @@ func (c *Coordinator) Run(ctx context.Context) error {
 func (c *Coordinator) next() time.Time {
 	at := time.Now().Add(heartbeat)
 	switch {
+	case c.finishing || !c.knownAlone(): // the flush does not go on
 	case c.gathering && c.deadline.Before(at):
 		at = c.deadline
 	case c.opened && !c.gathering && c.nextFlush.Before(at):
 		at = c.nextFlush // a flush that is due during a gathering follows at its end
 	}
-	for _, j := range []*job{&c.jobs.open, &c.jobs.publish, &c.jobs.store, &c.jobs.send} {
+	for _, j := range []*job{&c.jobs.java, &c.jobs.open, &c.jobs.publish, &c.jobs.store, &c.jobs.send} {
 		if !j.after.IsZero() && j.after.After(time.Now()) && j.after.Before(at) {
 			at = j.after
 		}
@@ -200,6 +228,9 @@ func (c *Coordinator) start(ctx context.Context, j *job, what string, work func(
 
 // take is one message from the control topic.
 func (c *Coordinator) take(m any) {
+	if c.finishing {
+		return
+	}
 	u, ok := m.(*Unit)
 	if !ok { // Hello: somebody begins, perhaps because a topic was made anew
 		c.dirty, c.nextCheck = true, time.Time{}
@@ -233,6 +264,13 @@ func (c *Coordinator) step(ctx context.Context) {
 	if c.session.Member == "" {
 		return // between two generations there is nothing to coordinate for
 	}
+	if c.finishing {
+		c.complete(ctx)
+		return
+	}
+	if !c.alone(ctx) {
+		return
+	}
 	if missing := c.missing(); len(missing) > 0 || (c.opened && now.After(c.nextCheck)) {
 		c.openPartitions(ctx, missing)
 	}
@@ -244,9 +282,34 @@ func (c *Coordinator) step(ctx context.Context) {
 		c.publish(ctx)
 	}
 	c.storeOffsets(ctx)
+	c.freshen(ctx)
 	if c.dirty || now.Sub(c.lastSent) >= resend {
 		c.sendCycle(ctx)
 	}
+}
+
+// complete is the step of a coordinator that finishes.
+func (c *Coordinator) complete(ctx context.Context) {
+	if len(c.ledger.units) > 0 {
+		c.publish(ctx)
+	}
+	c.storeOffsets(ctx)
+	if c.beside.drained && c.beside.touched {
+		c.freshen(ctx)
+	}
+}
+
+// finished tells whether nothing is left to complete.
+func (c *Coordinator) finished() bool {
+	if len(c.ledger.units) > 0 || c.jobs.publish.busy || c.jobs.store.busy || c.jobs.java.busy || c.beside.touched {
+		return false
+	}
+	for tp, l := range c.ledger.levels {
+		if c.stored[tp] < l.Done {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Coordinator) dropUnsubscribed() {
@@ -303,9 +366,9 @@ func (c *Coordinator) gather(now time.Time) {
 // dropped with those that depend on them, and the rest is tried again: tables that have
 // it see that it has landed.
 func (c *Coordinator) publish(ctx context.Context) {
-	units, levels, id := slices.Clone(c.ledger.units), c.ledger.snapshot(), randomID()
+	units, levels, position, id := slices.Clone(c.ledger.units), c.ledger.snapshot(), c.beside.position, randomID()
 	c.start(ctx, &c.jobs.publish, "commit", func(ctx context.Context) (func() error, error) {
-		outcomes, err := c.publishAll(ctx, units, levels, id)
+		outcomes, err := c.publishAll(ctx, units, levels, position, id)
 		return func() error {
 			c.published(ctx, units, outcomes, id)
 			return nil
@@ -313,8 +376,8 @@ func (c *Coordinator) publish(ctx context.Context) {
 	})
 }
 
-func (c *Coordinator) publishAll(ctx context.Context, units []*Unit, levels []Level, id [16]byte) ([]outcome, error) {
-	p := &publisher{catalog: c.cfg.Catalog, group: c.cfg.Group.ID(), task: c.cfg.Task, log: c.cfg.Logger}
+func (c *Coordinator) publishAll(ctx context.Context, units []*Unit, levels []Level, position Positions, id [16]byte) ([]outcome, error) {
+	p := newPublisher(&c.cfg, position)
 	var targets []Target
 	for _, u := range units {
 		for _, l := range u.Links {
@@ -342,6 +405,7 @@ func (c *Coordinator) published(ctx context.Context, units []*Unit, outcomes []o
 	refused := false
 	for _, o := range outcomes {
 		if o.refused == nil {
+			c.beside.touched = c.beside.touched || (o.snapshot != 0 && c.cfg.Java != nil)
 			continue
 		}
 		refused = true

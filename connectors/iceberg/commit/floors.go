@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/apache/iceberg-go/table"
@@ -65,6 +66,9 @@ func (fs Floors) raise(s Source, f, d int64) {
 const (
 	SummaryKey  = "firn.offsets"
 	propertyKey = "firn.offsets"
+
+	// configKey names, in the summary, the configuration (its hash) that routed the rows.
+	configKey = "firn.config-hash"
 )
 
 // PropertyKey is the table property that copies the floors of a branch.
@@ -171,6 +175,21 @@ func ReadFloors(t *table.Table, branch string) (Floors, error) {
 		return ParseFloors(text)
 	}
 	return Floors{}, nil
+}
+
+func configText(hash uint64) string { return strconv.FormatUint(hash, 16) }
+
+// readConfig returns which configuration routed the rows of the last snapshot that says so.
+func readConfig(t *table.Table, branch string) string {
+	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
+		if s.Summary == nil {
+			continue
+		}
+		if text, ok := s.Summary.Properties[configKey]; ok {
+			return text
+		}
+	}
+	return ""
 }
 
 func parent(t *table.Table, s *table.Snapshot) *table.Snapshot {

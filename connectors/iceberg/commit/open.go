@@ -97,6 +97,14 @@ type opener struct {
 	renewed  []connect.TopicPartition         // of those, the ones whose topic has a new id
 	start    map[connect.TopicPartition]int64
 	unstored map[connect.TopicPartition]int64 // of start, what the group does not hold yet
+	javaLast string                           // a table to which a Java sink committed last
+	routed   []routed
+}
+
+// A routed is what a table says of the configuration that routed its last rows.
+type routed struct {
+	table, hash string
+	floors      Floors
 }
 
 func (o *opener) identify(ctx context.Context, subscribed, missing []connect.TopicPartition, known map[string]TopicID) error {
@@ -147,12 +155,16 @@ func (o *opener) resolve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(o.group) == 0 && o.javaLast != "" {
+		return &StopError{fmt.Sprintf("group %s has no offsets, but a Java sink was the last to write to table %s: what it has read is not known "+
+			"(stop the connector and set its offsets by PATCH /connectors/NAME/offsets)", o.cfg.Identity.Group, o.javaLast)}
+	}
 	for _, tp := range o.parts {
 		next, have := o.group[tp]
-		if slices.Contains(o.renewed, tp) || (have && next > latest[tp] && tables.hasOther(o.cfg.Group.ID(), tp, o.ids[tp.Topic])) {
+		if slices.Contains(o.renewed, tp) || (have && next > latest[tp] && tables.hasOther(o.cfg.Identity.Group, tp, o.ids[tp.Topic])) {
 			have = false // an offset of the deleted topic
 		}
-		d := tables.D(NewSource(o.cfg.Group.ID(), tp, o.ids[tp.Topic]))
+		d := tables.D(NewSource(o.cfg.Identity.Group, tp, o.ids[tp.Topic]))
 		switch {
 		case have:
 		case d != None:
@@ -170,8 +182,23 @@ func (o *opener) resolve(ctx context.Context) error {
 		if !have {
 			o.unstored[tp] = next
 		}
+		o.reportRouting(tp)
 	}
 	return nil
+}
+
+// reportRouting tells of records that were routed twice. A table that is ahead of the
+// others got a range under a configuration that is no longer: the others get it under the
+// present one. What the change sends elsewhere is in neither or both.
+func (o *opener) reportRouting(tp connect.TopicPartition) {
+	for _, r := range o.routed {
+		f := r.floors.F(NewSource(o.cfg.Identity.Group, tp, o.ids[tp.Topic]))
+		if f <= o.start[tp] || r.hash == "" || r.hash == configText(o.cfg.ConfigHash) {
+			continue
+		}
+		o.cfg.Logger.Warn("the configuration was changed while a commit was half done: records of these offsets went to this table under the old one and go to the others under the new one; "+
+			"compare them if the change was about routing", "table", r.table, "partition", tp.String(), "from", o.start[tp], "to", f)
+	}
 }
 
 // floors merges what the tables known from the config say.
@@ -191,6 +218,10 @@ func (o *opener) floors(ctx context.Context) (Floors, error) {
 		}
 		for s, f := range fs {
 			all.raise(s, f.F, f.D)
+		}
+		o.routed = append(o.routed, routed{target.Table, readConfig(t, target.Branch), fs})
+		if o.cfg.Java != nil && javaWasLast(t, target.Branch, o.cfg.Identity.OffsetsProperty) {
+			o.javaLast = target.Table
 		}
 	}
 	return all, nil

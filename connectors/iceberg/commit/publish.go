@@ -19,10 +19,20 @@ import (
 
 // A publisher carries units into tables: step C2 of the protocol.
 type publisher struct {
-	catalog table.CatalogIO
-	group   string // identity group: part of every floor's key
-	task    string // CONNECTOR-TASK of the coordinator, for the snapshot's readers
-	log     *slog.Logger
+	catalog    table.CatalogIO
+	group      string // identity group: part of every floor's key
+	task       string // CONNECTOR-TASK of the coordinator, for the snapshot's readers
+	configHash uint64
+	property   string    // Java's, for the position in the control topic
+	position   Positions // nil: as the table has it
+	log        *slog.Logger
+}
+
+func newPublisher(cfg *Config, position Positions) *publisher {
+	return &publisher{
+		catalog: cfg.Catalog, group: cfg.Identity.Group, task: cfg.Task, configHash: cfg.ConfigHash,
+		property: cfg.Identity.OffsetsProperty, position: position, log: cfg.Logger,
+	}
 }
 
 // An outcome is how a table took a commit's units.
@@ -213,7 +223,11 @@ func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, d
 		return nil, fmt.Errorf("set %s: %w", PropertyKey(branch), err)
 	}
 	summary := carried(t, branch)
+	if p.position != nil {
+		summary[p.property] = p.position.String()
+	}
 	summary[SummaryKey] = text
+	summary[configKey] = configText(p.configHash)
 	summary["kafka.connect.commit-id"] = uuid.UUID(commitID).String()
 	summary["kafka.connect.task-id"] = p.task
 	if err := tx.NewRowDelta(summary).AddRows(d.rows...).AddDeletes(d.deletes...).Commit(ctx); err != nil {
@@ -226,22 +240,23 @@ func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, d
 	return after, nil
 }
 
-// carried copies Java's own offsets (kafka.connect.offsets.TOPIC.GROUP) from the nearest
-// ancestor that has them, so that a Java sink can take the table back.
+// carried copies Java's own offsets (kafka.connect.offsets.TOPIC.GROUP, one for each
+// connector that feeds the table) from the nearest ancestors that have them, so that a
+// Java sink can take the table back.
 func carried(t *table.Table, branch string) iceberg.Properties {
 	out := iceberg.Properties{}
-	for s := t.SnapshotByName(branch); s != nil && len(out) == 0; s = parent(t, s) {
+	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
 		if s.Summary == nil {
 			continue
 		}
 		for k, v := range s.Summary.Properties {
-			if strings.HasPrefix(k, "kafka.connect.offsets.") {
+			if _, newer := out[k]; !newer && strings.HasPrefix(k, "kafka.connect.offsets.") {
 				out[k] = v
 			}
 		}
 		if _, ours := s.Summary.Properties[SummaryKey]; ours {
-			break // our snapshots carry them, so older ones have none either
+			break // our snapshots carry them all
 		}
 	}
-	return maps.Clone(out)
+	return out
 }

@@ -18,6 +18,7 @@ package javaevent
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -165,6 +166,9 @@ const (
 	groupPrefix = "firn:"
 )
 
+// ErrNoEvent says that a value is not of the form of control events at all.
+var ErrNoEvent = errors.New("not a control event")
+
 // Encode makes the value of an event. It fails only for a DataWritten whose partition
 // type has no Avro form, or whose schema is longer than the format allows (64 KiB).
 func Encode(e *Event) ([]byte, error) {
@@ -238,7 +242,7 @@ func Unwrap(value []byte, group string) ([]byte, bool) {
 func split(value []byte) (schema, body []byte, err error) {
 	rest, ok := bytes.CutPrefix(value, []byte(magic))
 	if !ok || len(rest) < 2 {
-		return nil, nil, fmt.Errorf("not a control event: it begins with % x", value[:min(len(value), 4)])
+		return nil, nil, ErrNoEvent
 	}
 	n := 2 + int(binary.BigEndian.Uint16(rest))
 	if len(rest) < n {

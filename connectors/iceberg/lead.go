@@ -1,0 +1,150 @@
+package iceberg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/commit"
+	"github.com/firn-io/firn/internal/kafka"
+)
+
+// A leadership is the coordinator that this task runs, with connections of its own.
+type leadership struct {
+	coordinator *commit.Coordinator
+	cancel      context.CancelFunc
+	done        chan struct{} // closed when the coordinator has returned
+}
+
+// finishPatience bounds how long a task waits for its coordinator to finish. What it
+// misses costs nothing but the way back to Java: firn settle mends that.
+const finishPatience = 5 * time.Second
+
+// lead keeps a coordinator while this task holds the connector's first partition. It is
+// decided as a level, from the session, and never relied on: rivals cost time, not rows.
+func (t *Task) lead(ctx context.Context) {
+	s := t.tc.Group().Session()
+	leads := len(s.Subscribed) > 0 && len(s.Owned) > 0 && s.Owned[0] == s.Subscribed[0]
+	switch {
+	case leads && t.leading == nil:
+		t.coordinate()
+	case !leads && t.leading != nil:
+		if s.Member == "" {
+			t.leading.cancel() // the session is over, and with it the right to move offsets
+		}
+		t.retire(ctx)
+	}
+	if c := t.leader.Load(); c != nil && s.Generation != t.generation {
+		c.Wake()
+	}
+	t.generation = s.Generation
+}
+
+// retire has the coordinator bring what it has accepted to its end, so that the tables
+// are not ahead of the group's offsets: the next one may be Java's, or have another config.
+func (t *Task) retire(ctx context.Context) {
+	if t.leading == nil {
+		return
+	}
+	late := time.NewTimer(finishPatience)
+	defer late.Stop()
+	t.leading.coordinator.Finish()
+	select {
+	case <-t.leading.done:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	t.leading.cancel()
+	t.leading = nil
+}
+
+func (t *Task) coordinate() {
+	clients, err := t.leaderClients()
+	if err != nil {
+		t.tc.Fail(err)
+		return
+	}
+	c := commit.NewCoordinator(commit.Config{
+		Group: clients.group, Identity: t.identity, Java: clients.java, Broker: commit.KafkaBroker{Admin: clients.broker},
+		Catalog: t.catalog, CatalogName: t.cfg.catalogName, Tables: t.knownTargets(), Target: t.cfg.target,
+		Task: fmt.Sprintf("%s-%d", t.tc.Connector(), t.tc.Task()), ConfigHash: t.cfg.hash(),
+		Interval: t.cfg.interval, Timeout: t.cfg.timeout, Threads: t.cfg.threads,
+		Latest: t.cfg.raw["consumer.override.auto.offset.reset"] == "latest",
+		Logger: t.tc.Logger(), Send: t.channel.Send,
+	})
+	ctx, cancel := context.WithCancel(t.life)
+	l := &leadership{coordinator: c, cancel: cancel, done: make(chan struct{})}
+	t.leading = l
+	t.leader.Store(c)
+	t.wg.Go(func() {
+		defer close(l.done)
+		err := c.Run(ctx)
+		t.leader.CompareAndSwap(c, nil)
+		if cerr := clients.close(); cerr != nil {
+			t.tc.Logger().Debug("closing the coordinator's connections", "error", cerr)
+		}
+		if err != nil {
+			t.tc.Fail(err)
+		}
+	})
+}
+
+func (t *Task) knownTargets() []commit.Target {
+	var out []commit.Target
+	for _, ident := range t.router.Static() {
+		out = append(out, t.cfg.target(strings.Join(ident, ".")))
+	}
+	return out
+}
+
+// leaderClients are a coordinator's connections.
+type leaderClients struct {
+	broker, beside, offsets *kafka.Admin
+	java                    *commit.KafkaJava
+	group                   connect.Group
+}
+
+func (t *Task) leaderClients() (c *leaderClients, err error) {
+	config := func(isolation string) (*kafka.Config, error) {
+		props := maps.Clone(t.client)
+		props["isolation.level"] = isolation
+		return kafka.NewConfig(props, t.dial)
+	}
+	all, err := config("read_uncommitted")
+	if err != nil {
+		return nil, fmt.Errorf("clients of the coordinator: %w", err)
+	}
+	committed, err := config("read_committed")
+	if err != nil {
+		return nil, fmt.Errorf("clients of the coordinator: %w", err)
+	}
+	c = &leaderClients{group: t.tc.Group()}
+	for _, a := range []**kafka.Admin{&c.broker, &c.beside, &c.offsets} {
+		if *a, err = kafka.NewAdmin(all); err != nil {
+			return nil, fmt.Errorf("clients of the coordinator: %w", errors.Join(err, c.close()))
+		}
+	}
+	c.java = &commit.KafkaJava{
+		Admin: c.beside, Committed: committed, Topic: t.cfg.controlTopic,
+		Consumers: c.group.ID(), Group: t.identity.Group, Logger: t.tc.Logger(),
+	}
+	if t.identity.Tabular && t.identity.Group != c.group.ID() {
+		c.group = commit.NewTabularGroup(c.group, t.identity.Group, c.offsets)
+	}
+	return c, nil
+}
+
+// close ends the connections.
+func (c *leaderClients) close() error {
+	var errs []error
+	for _, a := range []*kafka.Admin{c.broker, c.beside, c.offsets} {
+		if a != nil {
+			errs = append(errs, a.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
