@@ -85,6 +85,14 @@ func (p projectedPart) append(i int) {
 // Truncate drops the rows from n on.
 func (c *Columns) Truncate(n int) { c.truncate(n) }
 
+// Release drops the rows and gives up their memory.
+func (c *Columns) Release() {
+	c.truncate(0)
+	for _, v := range c.vecs {
+		v.release()
+	}
+}
+
 // Keep drops all rows but those listed, in that order. Leaves and Projections of the
 // columns stay valid.
 func (c *Columns) Keep(rows []int32) {

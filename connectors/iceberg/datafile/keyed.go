@@ -38,9 +38,11 @@ type KeyedConfig struct {
 // last row of each key, and equality delete files with each key whose older rows must go.
 //
 // A row once encoded cannot be taken back, short of position deletes, which readers of v3
-// tables want as deletion vectors. So the rows of one Seal stay in memory, as columns with
+// tables want as deletion vectors. So rows stay in memory until the Seal, as columns with
 // an index of their keys, and what a later record replaces is never written. All of it
-// counts in the Budget; [KeyedWriter.Crowded] asks for a Seal before the interval is over.
+// counts in the Budget. When it is [KeyedWriter.Crowded], a [KeyedWriter.Spill] encodes the
+// rows and keeps only hashes of their keys: as long as no such key comes again, as in the
+// first load of a table, the unit goes on. Otherwise [ErrSealFirst] asks for its end.
 //
 // A KeyedWriter belongs to one goroutine, as its Writers do.
 type KeyedWriter struct {
@@ -52,6 +54,7 @@ type KeyedWriter struct {
 	dead  int                 // rows without an owner
 	gone  *columns.Projection // the keys to delete
 	index *keyIndex
+	spilt hashSet   // of keys whose rows are in the open files
 	key   []keyPart // of rows
 	lost  []keyPart // of gone
 	buf   []byte
@@ -120,8 +123,12 @@ func keyParts(schema *iceberg.Schema, ids []int, c *columns.Columns) ([]keyPart,
 // Data is the writer of the data files: whose failures, schema and counts count.
 func (w *KeyedWriter) Data() *Writer { return w.data }
 
+// ErrSealFirst refuses a record whose key has a row in the open files: Seal, then apply it
+// again.
+var ErrSealFirst = errors.New("the key has a row in files that are not sealed yet")
+
 // Apply takes one record, as [Writer.Append] does. Of a Delete only the key's fields need
-// to be there.
+// to be there. After [ErrSealFirst] it is as if the record had never come.
 func (w *KeyedWriter) Apply(c Change, s *connect.Schema, v connect.Value) error {
 	if err := w.Err(); err != nil {
 		return err
@@ -148,7 +155,11 @@ func (w *KeyedWriter) put(c Change, s *connect.Schema, v connect.Value) error {
 		return err
 	}
 	row := w.rows.Len() - 1
-	n := w.index.find(w.keyOf(w.key, row))
+	n, err := w.find(w.key, row)
+	if err != nil {
+		w.rows.Truncate(row)
+		return err
+	}
 	e := &w.index.entries[n]
 	w.disown(e)
 	e.row = int32(row)
@@ -171,7 +182,12 @@ func (w *KeyedWriter) remove(s *connect.Schema, v connect.Value) error {
 		return err
 	}
 	last := gone.Len() - 1
-	e := &w.index.entries[w.index.find(w.keyOf(w.lost, last))]
+	n, err := w.find(w.lost, last)
+	if err != nil {
+		gone.Truncate(last)
+		return err
+	}
+	e := &w.index.entries[n]
 	w.disown(e)
 	if e.deleted {
 		gone.Truncate(last)
@@ -189,8 +205,8 @@ func (w *KeyedWriter) disown(e *keyEntry) {
 	}
 }
 
-// keyOf is the key of a row, valid until the next call.
-func (w *KeyedWriter) keyOf(parts []keyPart, row int) []byte {
+// find returns the place of the entry for the key of a row.
+func (w *KeyedWriter) find(parts []keyPart, row int) (int32, error) {
 	w.buf = w.buf[:0]
 	for _, p := range parts {
 		if p.leaf.Null(row) {
@@ -199,7 +215,11 @@ func (w *KeyedWriter) keyOf(parts []keyPart, row int) []byte {
 		}
 		w.buf = p.append(append(w.buf, 1), p.leaf, row)
 	}
-	return w.buf
+	h := w.index.hash(w.buf)
+	if w.spilt.has(h) { // or another key has the same hash, which costs a file and no more
+		return 0, ErrSealFirst
+	}
+	return w.index.find(w.buf, h), nil
 }
 
 // tidy drops replaced rows once they are the larger part of much memory, and brings the
@@ -233,22 +253,52 @@ func (w *KeyedWriter) live() []int32 {
 func (w *KeyedWriter) account() {
 	held := int64(0)
 	if w.taken > 0 {
-		held = w.rows.Held() + w.gone.Columns().Held() + w.index.held() + int64(4*cap(w.owner))
+		held = w.heldRows() + w.spilt.held()
 	}
 	w.data.budget.keep(held - w.held)
 	w.held = held
 }
 
-// Crowded tells that the rows of KeyedWriters fill half of the budget: time to Seal.
+// heldRows is the memory of rows that are not encoded.
+func (w *KeyedWriter) heldRows() int64 {
+	return w.rows.Held() + w.gone.Columns().Held() + w.index.held() + int64(4*cap(w.owner))
+}
+
+// Crowded tells that the rows of KeyedWriters fill half of the budget: time to Spill, or to
+// Seal.
 func (w *KeyedWriter) Crowded() bool { return w.data.budget.crowded() || w.held > maxKeyedBytes }
 
 // Err is the failure that ended the writer, if any.
 func (w *KeyedWriter) Err() error { return errors.Join(w.data.Err(), w.deletes.Err()) }
 
+// Spill encodes the rows so far. It is false, and nothing is done, when that would free
+// less than half of the memory: then Seal.
+func (w *KeyedWriter) Spill() bool {
+	if 2*w.heldRows() < w.held {
+		return false
+	}
+	w.encode()
+	for _, e := range w.index.entries {
+		if e.row != noRow {
+			w.spilt.add(e.hash)
+		}
+	}
+	w.empty()
+	w.account()
+	return true
+}
+
 // Seal encodes what is left of the rows, and the keys to delete, and hands both over as
 // [Writer.Seal] does. Neither may be announced without the other. The order in which
 // readers apply them is that of Iceberg: deletes reach older snapshots only.
 func (w *KeyedWriter) Seal() (data, deletes *Pending) {
+	w.encode()
+	w.forget()
+	return w.data.Seal(), w.deletes.Seal()
+}
+
+// encode gives the rows that count to the files.
+func (w *KeyedWriter) encode() {
 	for _, i := range w.live() {
 		if w.data.appendRow(w.rows, int(i)) != nil {
 			break // the Pending says why
@@ -260,8 +310,6 @@ func (w *KeyedWriter) Seal() (data, deletes *Pending) {
 			break
 		}
 	}
-	w.forget()
-	return w.data.Seal(), w.deletes.Seal()
 }
 
 // Abort drops everything since the last Seal, as [Writer.Abort] does.
@@ -271,13 +319,19 @@ func (w *KeyedWriter) Abort() {
 	w.deletes.Abort()
 }
 
-// forget drops the rows in memory.
+// forget drops the rows in memory and all keys.
 func (w *KeyedWriter) forget() {
-	w.rows.Reset()
-	w.gone.Columns().Reset()
-	w.index.reset()
-	w.owner, w.dead, w.taken = nil, 0, 0
+	w.empty()
+	w.spilt, w.taken = hashSet{}, 0
 	w.account()
+}
+
+// empty drops the rows in memory.
+func (w *KeyedWriter) empty() {
+	w.rows.Release()
+	w.gone.Columns().Release()
+	w.index.reset()
+	w.owner, w.dead = nil, 0
 }
 
 // Drain waits until what Abort has left to the background is done.

@@ -122,14 +122,28 @@ func TestKeyedChanges(t *testing.T) {
 		w := mustKeyed(t, keyedConfig(io))
 		var table []keyedRow
 		var model []modelRow
-		for n, round := 0, 0; round < 3; round++ {
+		seal := func() {
+			rows, gone := sealKeyed(t, w, io)
+			table = slices.DeleteFunc(table, func(r keyedRow) bool { return slices.Contains(gone, r.key()) })
+			table = append(table, rows...)
+		}
+		for n, round, last := 0, 0, 0; last < 3; last, round = last+1, round+1 {
 			for range rapid.IntRange(0, 30).Draw(rt, "records") {
 				r := keyedRow{id: rapid.Int64Range(0, 4).Draw(rt, "id"), region: rapid.SampledFrom([]string{"", "eu", "us"}).Draw(rt, "region")}
 				change := Change(rapid.IntRange(0, 2).Draw(rt, "change"))
 				if n++; change != Delete {
 					r.v = str(n)
 				}
-				if err := w.Apply(change, nil, r.record()); err != nil {
+				if rapid.IntRange(0, 9).Draw(rt, "spill") == 0 {
+					w.Spill()
+				}
+				err := w.Apply(change, nil, r.record())
+				if errors.Is(err, ErrSealFirst) {
+					seal()
+					round++
+					err = w.Apply(change, nil, r.record())
+				}
+				if err != nil {
 					rt.Fatal(err)
 				}
 				model = slices.DeleteFunc(model, func(o modelRow) bool {
@@ -139,12 +153,7 @@ func TestKeyedChanges(t *testing.T) {
 					model = append(model, modelRow{r, round})
 				}
 			}
-			rows, gone := sealKeyed(t, w, io)
-			if slices.Sort(gone); len(slices.Compact(slices.Clone(gone))) != len(gone) {
-				rt.Fatalf("a key is deleted twice: %v", gone)
-			}
-			table = slices.DeleteFunc(table, func(r keyedRow) bool { return slices.Contains(gone, r.key()) })
-			table = append(table, rows...)
+			seal()
 			var want []keyedRow
 			for _, r := range model {
 				want = append(want, r.keyedRow)
@@ -161,6 +170,64 @@ func TestKeyedChanges(t *testing.T) {
 
 func sorted(rows []keyedRow) []keyedRow {
 	return slices.SortedFunc(slices.Values(rows), func(a, b keyedRow) int { return strings.Compare(a.v, b.v) })
+}
+
+// As long as keys are new a unit goes on, whatever the memory; one that comes again ends it.
+func TestKeyedSpills(t *testing.T) {
+	io := newMemIO()
+	cfg := keyedConfig(io)
+	cfg.Budget = NewBudget(4<<20, nil)
+	w := mustKeyed(t, cfg)
+	put := func(n int) error {
+		return w.Apply(Upsert, nil, keyedRow{int64(n), "eu", str(n) + strings.Repeat("x", 200)}.record())
+	}
+	const n = 60_000 // 15 MB
+	spills := 0
+	var most int64
+	for i := range n {
+		if err := put(i); err != nil {
+			t.Fatal(err)
+		}
+		if most = max(most, cfg.Budget.kept); w.Crowded() {
+			if !w.Spill() {
+				t.Fatalf("cannot spill after %d rows", i)
+			}
+			spills++
+		}
+	}
+	if spills < 4 || most > 3<<20 {
+		t.Errorf("%d spills, at most %d bytes", spills, most)
+	}
+	if err := put(7); !errors.Is(err, ErrSealFirst) {
+		t.Errorf("a key in the files: %v", err)
+	}
+	if err := w.Apply(Delete, nil, keyedRow{id: 8, region: "eu"}.record()); !errors.Is(err, ErrSealFirst) {
+		t.Errorf("the delete of a key in the files: %v", err)
+	}
+	rows, gone := sealKeyed(t, w, io)
+	if len(rows) != n || len(gone) != n {
+		t.Errorf("%d rows, %d deletes, want %d each", len(rows), len(gone), n)
+	}
+	if err := put(7); err != nil {
+		t.Errorf("after the Seal: %v", err)
+	}
+}
+
+// A writer full of hashes cannot be helped by a Spill.
+func TestKeyedSpillsNoMore(t *testing.T) {
+	cfg := keyedConfig(newMemIO())
+	cfg.Budget = NewBudget(1<<20, nil)
+	w := mustKeyed(t, cfg)
+	for n := range 200_000 {
+		if err := w.Apply(Upsert, nil, keyedRow{int64(n), "eu", "x"}.record()); err != nil {
+			t.Fatal(err)
+		}
+		if w.Crowded() && !w.Spill() {
+			t.Logf("after %d rows", n)
+			return
+		}
+	}
+	t.Error("never told to Seal")
 }
 
 // A delete needs the key alone; a refused record leaves no trace.

@@ -27,12 +27,15 @@ const (
 
 func newKeyIndex() *keyIndex { return &keyIndex{seed: maphash.MakeSeed()} }
 
-// find returns the place of the entry of key, a new one without a row if the key is new.
-func (x *keyIndex) find(key []byte) int32 {
+// hash is that of a key, the same for the life of the index.
+func (x *keyIndex) hash(key []byte) uint64 { return maphash.Bytes(x.seed, key) }
+
+// find returns the place of the entry of a key with that hash, a new one without a row if
+// the key is new.
+func (x *keyIndex) find(key []byte, h uint64) int32 {
 	if 2*len(x.entries) >= len(x.slots) {
 		x.grow()
 	}
-	h := maphash.Bytes(x.seed, key)
 	at := x.slot(h)
 	for ; x.slots[at] != 0; at = (at + 1) & (len(x.slots) - 1) {
 		n := x.slots[at] - 1
