@@ -130,16 +130,20 @@ func (c *sqlCatalog) CreateTable(ctx context.Context, ident table.Identifier, sc
 // CommitTable commits; a requirement that does not hold wraps table.ErrCommitFailed,
 // as a moved row does and as a REST catalog's 409 does.
 func (c *sqlCatalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	wrapped := make([]table.Requirement, len(reqs))
-	for i, r := range reqs {
-		wrapped[i] = refusing{r}
-	}
-	return c.Catalog.CommitTable(storage.Pin(ctx, c.props), ident, wrapped, updates)
+	return c.Catalog.CommitTable(storage.Pin(ctx, c.props), ident, refusingAll(reqs), updates)
 }
 
 // refusing marks a requirement's failure as a refusal of the commit. iceberg-go's
-// SQL catalog returns what Validate says, without a sentinel of its own.
+// SQL and Glue catalogs return what Validate says, without a sentinel of its own.
 type refusing struct{ table.Requirement }
+
+func refusingAll(reqs []table.Requirement) []table.Requirement {
+	all := make([]table.Requirement, len(reqs))
+	for i, r := range reqs {
+		all[i] = refusing{r}
+	}
+	return all
+}
 
 func (r refusing) Validate(meta table.Metadata) error {
 	if err := r.Requirement.Validate(meta); err != nil {
