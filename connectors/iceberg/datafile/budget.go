@@ -1,6 +1,12 @@
 package datafile
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/apache/arrow-go/v18/parquet/compress"
+
+	"github.com/firn-io/firn/connectors/iceberg/pages"
+)
 
 // DefaultBudgetBytes is the limit of a Writer that was given no Budget.
 const DefaultBudgetBytes = 64 << 20
@@ -19,7 +25,14 @@ type Budget struct {
 	kept  int64   // by rows that must wait for their Seal: those of KeyedWriters
 	lanes []*lane // that hold something
 
+	scratches map[scratchKey]*pages.Scratch // what all Writers encode with
+
 	unsent atomic.Int64 // bytes that uploads have queued
+}
+
+type scratchKey struct {
+	codec compress.Compression
+	level int
 }
 
 // NewBudget makes a budget of limit bytes. wake, if not nil, is called from any
@@ -44,6 +57,23 @@ func (b *Budget) keep(n int64) {
 
 // crowded tells that such rows have half of the budget.
 func (b *Budget) crowded() bool { return b.kept > b.limit/2 }
+
+// scratch finds or makes the memory and compressor for files of a codec.
+func (b *Budget) scratch(codec compress.Compression, level int) (*pages.Scratch, error) {
+	key := scratchKey{codec, level}
+	if s := b.scratches[key]; s != nil {
+		return s, nil
+	}
+	s, err := pages.NewScratch(codec, level)
+	if err != nil {
+		return nil, err
+	}
+	if b.scratches == nil {
+		b.scratches = map[scratchKey]*pages.Scratch{}
+	}
+	b.scratches[key] = s
+	return s, nil
+}
 
 // queued and sent count the bytes of uploads.
 func (b *Budget) queued(n int) { b.unsent.Add(int64(n)) }

@@ -17,7 +17,7 @@ type lane struct {
 	rows   *columns.Columns // waiting to be encoded; nil if none ever waited
 
 	// The file being written; enc is nil when there is none.
-	enc    *encoder
+	enc    encoder
 	path   string
 	head   []byte // its first bytes, until an upload is worth while
 	upload *upload
@@ -60,7 +60,7 @@ func (l *lane) open(rows *columns.Columns) error {
 	}
 	l.path, l.bytes, l.head, l.upload = l.w.nextPath(), 0, nil, nil
 	var err error
-	l.enc, err = newEncoder(l.w.settings, l.w.groupBytes, rows, l)
+	l.enc, err = l.w.newEncoder(rows, l)
 	return err
 }
 
@@ -104,7 +104,7 @@ func (l *lane) giveUp() error {
 	if err := l.enc.Flush(rows); err != nil {
 		return err
 	}
-	if l.enc.groups >= maxGroups || l.enc.written() >= l.w.settings.targetBytes {
+	if l.enc.groups() >= maxGroups || l.enc.written() >= l.w.settings.targetBytes {
 		return l.close()
 	}
 	l.account()

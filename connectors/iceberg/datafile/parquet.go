@@ -10,23 +10,118 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/firn-io/firn/connectors/iceberg/columns"
+	"github.com/firn-io/firn/connectors/iceberg/pages"
 )
 
-// An encoder turns columns into one Parquet file. It keeps the pages of the row
-// group at work, compressed, until the group is cut.
-type encoder struct {
+// An encoder turns columns into one Parquet file. It keeps the pages of the row group
+// at work, compressed, until the group is cut.
+type encoder interface {
+	// Add encodes all rows of c, which may be changed afterwards.
+	Add(c *columns.Columns) error
+
+	// Flush encodes all rows of c as well and gives up the memory of all row groups.
+	Flush(c *columns.Columns) error
+
+	// Close ends the file and returns its footer.
+	Close() (*metadata.FileMetaData, error)
+
+	written() int64 // size of the file so far, compressed
+	held() int64    // estimate of the memory
+	groups() int64  // row groups begun
+}
+
+// newEncoder begins a file. first are the rows it will begin with: they decide
+// which columns get a dictionary.
+func (w *Writer) newEncoder(first *columns.Columns, to io.Writer) (encoder, error) {
+	if w.scratch == nil {
+		e, err := newArrowEncoder(w.settings, w.groupBytes, first, to)
+		if err != nil {
+			return nil, err
+		}
+		return e, nil
+	}
+	low := first.LowCardinality()
+	props := append([]parquet.WriterProperty{parquet.WithDictionaryDefault(false)}, w.settings.parquet...)
+	file, err := pages.New(to, first.ArrowSchema(), w.scratch, pages.Options{
+		Properties:      parquet.NewWriterProperties(props...),
+		Dictionary:      low,
+		DictionaryBytes: w.settings.dictBytes,
+		PageBytes:       w.settings.pageBytes,
+		Ways:            &w.ways,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("begin Parquet file: %w", err)
+	}
+	return &pageEncoder{file: file, groupBytes: w.groupBytes, leaves: int64(len(low))}, nil
+}
+
+// A pageEncoder writes flat columns in the usual encodings, which is nearly every table.
+type pageEncoder struct {
+	file       *pages.File
+	groupBytes int64 // compressed size at which a row group is cut
+	leaves     int64
+	begun      int64
+	open       bool // there is a row group at work
+}
+
+func (e *pageEncoder) Add(c *columns.Columns) error {
+	if !e.open {
+		e.open = true
+		e.begun++
+	}
+	if err := e.file.Add(c); err != nil {
+		return fmt.Errorf("encode %d rows: %w", c.Len(), err)
+	}
+	if e.file.Pending() >= e.groupBytes {
+		return e.endGroup()
+	}
+	return nil
+}
+
+func (e *pageEncoder) endGroup() error {
+	e.open = false
+	if err := e.file.EndGroup(); err != nil {
+		return fmt.Errorf("end row group: %w", err)
+	}
+	return nil
+}
+
+func (e *pageEncoder) Flush(c *columns.Columns) error {
+	if err := e.Add(c); err != nil {
+		return err
+	}
+	return e.endGroup()
+}
+
+func (e *pageEncoder) written() int64 { return e.file.Written() + e.file.Pending() }
+
+func (e *pageEncoder) held() int64 { return e.file.Held() + footerBytes*e.leaves*e.begun }
+
+func (e *pageEncoder) groups() int64 { return e.begun }
+
+func (e *pageEncoder) Close() (*metadata.FileMetaData, error) {
+	md, err := e.file.Close()
+	if err != nil {
+		return nil, fmt.Errorf("end Parquet file: %w", err)
+	}
+	return md, nil
+}
+
+// footerBytes is about what statistics take, per column and row group.
+const footerBytes = 1024
+
+// An arrowEncoder writes every type and all encodings, with the Parquet library.
+type arrowEncoder struct {
 	fw         *pqarrow.FileWriter
 	pageBytes  int64
 	groupBytes int64 // compressed size at which a row group is cut
 	leaves     int64
 	raw        int64 // size of the rows in the group at work, before encoding
-	groups     int64
+	begun      int64
 	cut        bool // the next Add begins a row group
 }
 
-// newEncoder begins a file. first are the rows it will begin with: they decide
-// which columns get a dictionary.
-func newEncoder(s *settings, groupBytes int64, first *columns.Columns, w io.Writer) (*encoder, error) {
+func newArrowEncoder(s *settings, groupBytes int64, first *columns.Columns, w io.Writer) (*arrowEncoder, error) {
 	props := append([]parquet.WriterProperty{parquet.WithDictionaryDefault(false)}, s.parquet...)
 	low := first.LowCardinality()
 	for path, on := range low {
@@ -41,7 +136,7 @@ func newEncoder(s *settings, groupBytes int64, first *columns.Columns, w io.Writ
 	if err != nil {
 		return nil, fmt.Errorf("begin Parquet file: %w", err)
 	}
-	return &encoder{fw: fw, pageBytes: s.pageBytes, groupBytes: groupBytes, leaves: int64(len(low)), cut: true}, nil
+	return &arrowEncoder{fw: fw, pageBytes: s.pageBytes, groupBytes: groupBytes, leaves: int64(len(low)), cut: true}, nil
 }
 
 // fastEncodings are those that pack better than plain for columns without a
@@ -64,14 +159,13 @@ func fastEncodings(schema *arrow.Schema, low map[string]bool) []parquet.WriterPr
 	return out
 }
 
-// Add encodes all rows of c, which may be changed afterwards.
-func (e *encoder) Add(c *columns.Columns) error {
+func (e *arrowEncoder) Add(c *columns.Columns) error {
 	if e.cut {
 		if err := e.fw.NewBufferedRowGroupChecked(); err != nil {
 			return fmt.Errorf("begin row group: %w", err)
 		}
 		e.cut, e.raw = false, 0
-		e.groups++
+		e.begun++
 	}
 	e.raw += c.Bytes()
 	batch := c.Batch()
@@ -83,36 +177,36 @@ func (e *encoder) Add(c *columns.Columns) error {
 	return nil
 }
 
-// Flush encodes all rows of c as a row group of their own and gives up the memory
-// of all row groups.
-func (e *encoder) Flush(c *columns.Columns) error {
+// Flush makes the rows a row group of their own.
+func (e *arrowEncoder) Flush(c *columns.Columns) error {
 	batch := c.Batch()
 	defer batch.Release()
 	if err := e.fw.Write(batch); err != nil {
 		return fmt.Errorf("encode %d rows: %w", c.Len(), err)
 	}
 	e.cut, e.raw = true, 0
-	e.groups++
+	e.begun++
 	return nil
 }
 
-// written is the size of the file so far, compressed, the pages at work excepted.
-func (e *encoder) written() int64 { return e.fw.TotalCompressedBytes() }
+func (e *arrowEncoder) groups() int64 { return e.begun }
+
+// written leaves the pages at work out.
+func (e *arrowEncoder) written() int64 { return e.fw.TotalCompressedBytes() }
 
 // held estimates the memory of the row group at work and of the footer: pages that
 // are done compressed, one page per column that is not, and about a kilobyte of
 // statistics per column and group.
-func (e *encoder) held() int64 {
+func (e *arrowEncoder) held() int64 {
 	pages := min(e.raw, e.leaves*e.pageBytes)
-	held := pages + 1024*e.leaves*e.groups
+	held := pages + footerBytes*e.leaves*e.begun
 	if e.raw > 0 {
 		held += e.fw.RowGroupTotalCompressedBytes()
 	}
 	return held
 }
 
-// Close ends the file and returns its footer.
-func (e *encoder) Close() (*metadata.FileMetaData, error) {
+func (e *arrowEncoder) Close() (*metadata.FileMetaData, error) {
 	if err := e.fw.Close(); err != nil {
 		return nil, fmt.Errorf("end Parquet file: %w", err)
 	}

@@ -39,7 +39,10 @@ type settings struct {
 	targetBytes int64
 	groupBytes  int64
 	pageBytes   int64
+	dictBytes   int64
 	fast        bool
+	codec       compress.Compression
+	level       int
 	parquet     []parquet.WriterProperty
 }
 
@@ -50,7 +53,6 @@ func parseSettings(props map[string]string) (*settings, error) {
 		return nil, fmt.Errorf("%s is %q: this build writes parquet only; set iceberg.tables.write-props.%s=parquet", propFormat, f, propFormat)
 	}
 	s := &settings{}
-	var dictBytes int64
 	for _, p := range []struct {
 		key  string
 		to   *int64
@@ -59,7 +61,7 @@ func parseSettings(props map[string]string) (*settings, error) {
 		{propTargetBytes, &s.targetBytes, 512 << 20},
 		{propGroupBytes, &s.groupBytes, 128 << 20},
 		{propPageBytes, &s.pageBytes, defaultPageBytes},
-		{propDictBytes, &dictBytes, 2 << 20},
+		{propDictBytes, &s.dictBytes, 2 << 20},
 	} {
 		var err error
 		if *p.to, err = positive(props, p.key, p.dflt); err != nil {
@@ -73,16 +75,16 @@ func parseSettings(props map[string]string) (*settings, error) {
 	default:
 		return nil, fmt.Errorf("%s is %q: want %s or %s", propEncodings, e, encodingsCompat, encodingsFast)
 	}
-	codec, level, err := compression(props)
-	if err != nil {
+	var err error
+	if s.codec, s.level, err = compression(props); err != nil {
 		return nil, err
 	}
 	s.parquet = []parquet.WriterProperty{
 		parquet.WithCreatedBy("firn"),
-		parquet.WithCompression(codec),
-		parquet.WithCompressionLevel(level),
+		parquet.WithCompression(s.codec),
+		parquet.WithCompressionLevel(s.level),
 		parquet.WithDataPageSize(s.pageBytes),
-		parquet.WithDictionaryPageSizeLimit(dictBytes),
+		parquet.WithDictionaryPageSizeLimit(s.dictBytes),
 		parquet.WithMaxRowGroupLength(1 << 40), // groups are cut by bytes
 		parquet.WithStoreDecimalAsInteger(true),
 	}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connectors/iceberg/columns"
+	"github.com/firn-io/firn/connectors/iceberg/pages"
 )
 
 // A Config describes the table of a Writer.
@@ -65,11 +66,13 @@ type Writer struct {
 	planned bool  // last is set
 	lost    int64 // fields that forgotten plans have dropped
 
-	stage *columns.Columns
-	split *partitioner     // nil: unpartitioned
-	lanes map[string]*lane // by partition key; "" if unpartitioned
-	keys  []*lane          // of staged rows, while they are divided
-	rows  int64            // since the last Seal
+	scratch *pages.Scratch // nil: tables and encodings that go through Arrow
+	ways    pages.Ways
+	stage   *columns.Columns
+	split   *partitioner     // nil: unpartitioned
+	lanes   map[string]*lane // by partition key; "" if unpartitioned
+	keys    []*lane          // of staged rows, while they are divided
+	rows    int64            // since the last Seal
 
 	sealed  []sealed  // complete files since the last Seal
 	dropped []*upload // uploads to be discarded with them
@@ -105,6 +108,11 @@ func NewWriter(cfg Config) (*Writer, error) {
 	w.plans, w.lanes = make(map[*connect.Schema]*columns.Plan), make(map[string]*lane)
 	if w.stage, err = columns.New(cfg.Schema); err != nil {
 		return nil, err
+	}
+	if !s.fast && pages.Supports(w.stage.ArrowSchema()) {
+		if w.scratch, err = w.budget.scratch(s.codec, s.level); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Spec.NumFields() > 0 {
 		if w.split, err = newPartitioner(cfg.Spec, cfg.Schema, w.stage); err != nil {
