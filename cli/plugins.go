@@ -20,12 +20,13 @@ type Plugins struct{ worker.Plugins }
 // Builtin is every plugin in this build, under the class name that users already
 // have in their configs and under a short alias.
 func Builtin() Plugins {
+	sink := iceberg.Factory()
 	return Plugins{worker.Plugins{
 		Connectors: map[string]func() connect.SinkConnector{
-			"org.apache.iceberg.connect.IcebergSinkConnector": iceberg.New,
-			"io.tabular.iceberg.connect.IcebergSinkConnector": iceberg.New,
-			"IcebergSinkConnector":                            iceberg.New,
-			"IcebergSink":                                     iceberg.New,
+			"org.apache.iceberg.connect.IcebergSinkConnector": sink,
+			"io.tabular.iceberg.connect.IcebergSinkConnector": sink,
+			"IcebergSinkConnector":                            sink,
+			"IcebergSink":                                     sink,
 		},
 		Converters: map[string]func() connect.Converter{
 			"io.confluent.connect.avro.AvroConverter": newAvro,

@@ -27,13 +27,13 @@ type config struct {
 
 	branch      string            // default
 	partitionBy []string          // default
-	ids         []string          // default
 	cdcField    string            // dotted path of the operation; "" for none
 	upsert      bool              // every row replaces its key
 	autoCreate  bool              //
 	optional    bool              // schema-force-optional
 	anyCase     bool              // schema-case-insensitive
 	evolve      bool              //
+	javaTypes   bool              // new columns get the types of Java's sink
 	createProps map[string]string // of tables that are created
 	writeProps  map[string]string // over the table's own
 	drops       dropPolicy        // "" if not set
@@ -58,13 +58,13 @@ func parseConfig(raw map[string]string) (*config, error) {
 		tabular:      raw["connector.class"] == TabularClass,
 		branch:       v["iceberg.tables.default-commit-branch"],
 		partitionBy:  catalog.SplitPartitionBy(v[keyPartitionBy]),
-		ids:          v.List(keyIDColumns),
 		cdcField:     v[keyCDCField],
 		upsert:       v.Bool(keyUpsert),
 		autoCreate:   v.Bool("iceberg.tables.auto-create-enabled"),
 		optional:     v.Bool("iceberg.tables.schema-force-optional"),
-		anyCase:      v.Bool("iceberg.tables.schema-case-insensitive"),
+		anyCase:      v.Bool(keyAnyCase),
 		evolve:       v.Bool("iceberg.tables.evolve-schema-enabled"),
+		javaTypes:    v.Bool(keyJavaTypes),
 		createProps:  under(raw, "iceberg.tables.auto-create-props."),
 		writeProps:   under(raw, "iceberg.table.write-props."), // as Tabular's code and Apache 1.6 spell it
 		drops:        dropPolicy(v[keyDropPolicy]),
@@ -124,16 +124,22 @@ func (c *config) partitions(name string) []string {
 	return c.partitionBy
 }
 
-// idColumns are the columns that tell the rows of a table apart, in the order given; nil
-// leaves it to the table's identifier fields. Apache's sink from 1.11 on asks under the
-// name without its namespace, all others, and all documentation, under the whole name.
+// idColumns are the columns that tell the rows of a table apart, in the order given; none
+// leaves it to the table's identifier fields.
 func (c *config) idColumns(name string) []string {
+	return (connect.Values(c.raw)).List(c.idColumnsKey(name))
+}
+
+// idColumnsKey is the key that names a table's ID columns. Apache's sink from 1.11 on asks
+// under the name without its namespace, all others, and all documentation, under the
+// whole name.
+func (c *config) idColumnsKey(name string) string {
 	for _, n := range []string{name, name[strings.LastIndexByte(name, '.')+1:]} {
-		if text, ok := c.raw[tablePrefix+n+idColumnsSuffix]; ok {
-			return (connect.Values{"": text}).List("")
+		if _, ok := c.raw[tablePrefix+n+idColumnsSuffix]; ok {
+			return tablePrefix + n + idColumnsSuffix
 		}
 	}
-	return c.ids
+	return keyIDColumns
 }
 
 // keyed tells whether rows replace or delete others, so that tables need ID columns.

@@ -130,7 +130,7 @@ func TestValidate(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []connect.ConfigError
-			got = append(got, New().Validate(t.Context(), tt.raw)...)
+			got = append(got, answering().Validate(t.Context(), tt.raw)...)
 			if tt.key == "" {
 				if len(got) > 0 {
 					t.Errorf("errors %v, want none", got)
@@ -154,7 +154,7 @@ func TestOneByOne(t *testing.T) {
 		"iceberg.tables.upsert-mode-enabled": "on", "iceberg.tables.preserve-case": "on",
 	} {
 		raw := with(key, value)
-		if got := New().Validate(t.Context(), raw); len(got) > 0 {
+		if got := answering().Validate(t.Context(), raw); len(got) > 0 {
 			t.Errorf("%s=%s: Validate says %v again", key, value, got)
 		}
 		var blamed []string
@@ -170,7 +170,7 @@ func TestOneByOne(t *testing.T) {
 		if !slices.Equal(blamed, []string{key}) {
 			t.Errorf("%s=%s: ConfigDef blames %v", key, value, blamed)
 		}
-		err := New().Start(t.Context(), raw)
+		err := answering().Start(t.Context(), raw)
 		if e, ok := errors.AsType[connect.ConfigError](err); !ok || e.Key != key {
 			t.Errorf("%s=%s: Start: %v", key, value, err)
 		}

@@ -38,13 +38,11 @@ type Connector struct {
 	OpenCatalog func(ctx context.Context, name string, props map[string]string) (catalog.Catalog, error)
 	Dial        kafka.Dialer
 
-	config map[string]string
+	accepted *acceptance
+	config   map[string]string
 }
 
 var _ connect.SinkConnector = (*Connector)(nil)
-
-// New makes a connector on real catalogs and brokers.
-func New() connect.SinkConnector { return &Connector{} }
 
 // ConfigDef is that of the Apache sink.
 func (c *Connector) ConfigDef() *connect.ConfigDef { return configDef() }
@@ -52,9 +50,9 @@ func (c *Connector) ConfigDef() *connect.ConfigDef { return configDef() }
 // Version is that of the sink whose configs are understood.
 func (c *Connector) Version() string { return "1.12.0" }
 
-// Validate reports what is wrong with keys together. What ConfigDef says of single keys
-// is not repeated.
-func (c *Connector) Validate(_ context.Context, config map[string]string) []connect.ConfigError {
+// Validate reports what is wrong with keys together, and, if nothing is, tries the catalog
+// and the storage. What ConfigDef says of single keys is not repeated.
+func (c *Connector) Validate(ctx context.Context, config map[string]string) []connect.ConfigError {
 	_, known := configDef().Parse(config)
 	blamed := make(map[string]bool)
 	for _, err := range unjoin(known) {
@@ -68,7 +66,10 @@ func (c *Connector) Validate(_ context.Context, config map[string]string) []conn
 			out = append(out, e)
 		}
 	}
-	return out
+	if len(blamed)+len(out) > 0 {
+		return out
+	}
+	return c.probe(ctx, config)
 }
 
 // faults is everything that is wrong with a config and can be seen without I/O.
@@ -89,11 +90,13 @@ func unjoin(err error) []error {
 	return []error{err}
 }
 
-// Start remembers the config.
+// Start remembers the config. That it is in use means that it was accepted once: the
+// catalog may be away now, and is not tried.
 func (c *Connector) Start(_ context.Context, config map[string]string) error {
 	if errs := faults(config); len(errs) > 0 {
 		return errs[0]
 	}
+	c.accepted.add(config)
 	c.config = maps.Clone(config)
 	return nil
 }

@@ -15,7 +15,9 @@ const (
 	keyPartitionBy     = "iceberg.tables.default-partition-by"
 	keyIDColumns       = "iceberg.tables.default-id-columns"
 	keyCDCField        = "iceberg.tables.cdc-field"
+	keyAnyCase         = "iceberg.tables.schema-case-insensitive"
 	keyUpsert          = "iceberg.tables.upsert-mode-enabled"
+	keyJavaTypes       = "iceberg.tables.java-types-enabled"
 	keyDropPolicy      = "iceberg.tables.drop-policy"
 	keyCatalogType     = "iceberg.catalog.type"
 	keyConnectGroup    = "iceberg.connect.group-id"
@@ -54,7 +56,7 @@ func configDef() *connect.ConfigDef {
 		key(keyPartitionBy, connect.TypeString, nil, connect.Medium, "Default partition spec to use when creating tables, comma-separated"),
 		key("iceberg.tables.auto-create-enabled", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to automatically create destination tables, false otherwise"),
 		key("iceberg.tables.schema-force-optional", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to set columns as optional during table create and evolution, false to respect schema"),
-		key("iceberg.tables.schema-case-insensitive", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to look up table columns by case-insensitive name, false for case-sensitive"),
+		key(keyAnyCase, connect.TypeBoolean, new("false"), connect.Medium, "Set to true to look up table columns by case-insensitive name, false for case-sensitive"),
 		key("iceberg.tables.evolve-schema-enabled", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to add any missing record fields to the table schema, false otherwise"),
 		key("iceberg.catalog", connect.TypeString, new("iceberg"), connect.Medium, "Iceberg catalog name"),
 		key("iceberg.control.topic", connect.TypeString, new("control-iceberg"), connect.Medium, "Name of the control topic"),
@@ -77,6 +79,7 @@ func configDef() *connect.ConfigDef {
 		key(route.KeyRouteHeader, connect.TypeString, nil, connect.Medium, "Record header for routing records to tables, with iceberg.tables.route-by=header"),
 		key(route.KeyNamespace, connect.TypeString, nil, connect.Medium, "Namespace of tables that are named without one"),
 		key(route.KeyPreserveCase, connect.TypeBoolean, new("false"), connect.Low, "Set to true to keep the case of table names that come from records and topics, false to lower it"),
+		key(keyJavaTypes, connect.TypeBoolean, new("false"), connect.Low, "Set to true to give new columns for times and UUIDs of Debezium and Avro the types that Java's sink gives them: numbers and texts"),
 		key(keyDropPolicy, connect.TypeString, nil, connect.Medium, "What becomes of records without a table: skip, dead-letter (as errors.tolerance and errors.deadletterqueue.* say) or fail. Not set: records without a route are skipped, a table that does not exist fails the task"),
 	}}
 	for i := range def.Keys {
