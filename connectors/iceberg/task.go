@@ -72,6 +72,11 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	if t.router, err = route.Parse(raw); err != nil {
 		return err
 	}
+	if tc.Task() == 0 {
+		for _, w := range warnings(raw) {
+			tc.Logger().Warn(w.Message)
+		}
+	}
 	if t.catalog, err = t.openCatalog(ctx, t.cfg.catalogName, t.cfg.catalogProps); err != nil {
 		return fmt.Errorf("open catalog %s: %w", t.cfg.catalogName, err)
 	}

@@ -14,7 +14,9 @@ var _ connect.ConfigWarner = (*Connector)(nil)
 // Warnings names the keys of a config that will not do what they seem to: unknown ones,
 // those of tables that are not there, and those that have no effect here. Other than
 // Java, which passes over all of them in silence.
-func (c *Connector) Warnings(raw map[string]string) []connect.ConfigError {
+func (c *Connector) Warnings(raw map[string]string) []connect.ConfigError { return warnings(raw) }
+
+func warnings(raw map[string]string) []connect.ConfigError {
 	w := warner{raw: raw}
 	if r, err := route.Parse(raw); err == nil {
 		w.router = r

@@ -1,6 +1,8 @@
 package iceberg
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -63,11 +65,26 @@ func TestKeysAreKnown(t *testing.T) {
 			}
 		}
 	}
-	if got := len(configDef().Keys); got != 21+3+6 {
-		t.Errorf("%d keys, want the 21 of Java, 3 of Tabular and 6 of ours", got)
+	if got := len(configDef().Keys); got != 21+3+7 {
+		t.Errorf("%d keys, want the 21 of Java, 3 of Tabular and 7 of ours", got)
 	}
 	if first := configDef().Keys[0].Name; first != route.KeyTables {
 		t.Errorf("first key %s", first)
+	}
+}
+
+// TestTaskWarnsOnce sees that the log has the warnings once, and not for each task.
+func TestTaskWarnsOnce(t *testing.T) {
+	for number, want := range []int{1, 0} {
+		var log bytes.Buffer
+		inStage(t, func(config map[string]string) { config["iceberg.table.auto-create-enabled"] = "true" }, func(s *stage) {
+			s.stop()
+			s.tc.Log, s.tc.Number = slog.New(slog.NewTextHandler(&log, nil)), number
+			s.start()
+		})
+		if got := strings.Count(log.String(), "did you mean iceberg.tables.auto-create-enabled?"); got != want {
+			t.Errorf("task %d: the warning is in the log %d times, want %d", number, got, want)
+		}
 	}
 }
 
