@@ -58,7 +58,8 @@ func (t *JSONToMap) Apply(arena *connect.Arena, r *connect.Record) (bool, error)
 	if r.Value.Kind() != connect.String {
 		return false, &connect.DataError{Msg: "record value is not a string, use StringConverter"}
 	}
-	object, err := t.tree.Parse(arena, r.Value.Text())
+	t.tree.Reset(arena)
+	object, err := t.tree.Parse(r.Value.Text())
 	if err != nil {
 		return false, &connect.DataError{Msg: fmt.Sprintf("record.value is not valid json for record.value: %s: %v", place(r), err)}
 	}

@@ -43,11 +43,15 @@ func TestKafkaMetadata(t *testing.T) {
 			`{"id":1 "_kafka_metadata_topic":"orders" "_kafka_metadata_partition":3 "_kafka_metadata_offset":41 "_kafka_metadata_timestamp":1000}`,
 		},
 		{
-			"nested with a constant", map[string]string{"field_name": "m", "nested": "true", "external_field": "c,prod"}, false, "id m",
+			"nested with a constant",
+			map[string]string{"field_name": "m", "nested": "true", "external_field": "c,prod"},
+			false, "id m",
 			`(1 ("orders" 3 41 1000 "prod"))`, `{"id":1 "m":{"topic":"orders" "partition":3 "offset":41 "timestamp":1000 "c":"prod"}}`,
 		},
 		{
-			"flat with a constant, without a time", map[string]string{"field_name": "m", "external_field": "c,prod"}, true,
+			"flat with a constant, without a time",
+			map[string]string{"field_name": "m", "external_field": "c,prod"},
+			true,
 			"id m_topic m_partition m_offset m_timestamp m_c", `(1 "orders" 3 41 null "prod")`,
 			`{"id":1 "m_topic":"orders" "m_partition":3 "m_offset":41 "m_c":"prod"}`,
 		},
@@ -163,7 +167,7 @@ func TestSinkTransformsBlameOrDrop(t *testing.T) {
 }
 
 func TestSinkTransformsKeepTombstones(t *testing.T) {
-	for _, newTransform := range []func() connect.Transformation{NewCopyValue, NewDMS, NewDebezium, NewJSONToMap, NewKafkaMetadata} {
+	for _, newTransform := range []func() connect.Transformation{NewCopyValue, NewDMS, NewDebezium, NewJSONToMap, NewKafkaMetadata, NewMongoDebezium} {
 		tr := configured(t, newTransform(), map[string]string{"source.field": "a", "target.field": "b"})
 		r := goldenRecord(orders(), connect.Value{})
 		apply(t, tr, r)
@@ -196,8 +200,10 @@ func TestJSONToMapTypes(t *testing.T) {
 	tr := configured(t, NewJSONToMap(), nil)
 	tests := []struct{ in, want string }{
 		{`{"n":-123456789012345678901234,"m":-9223372036854775809}`, `(x'e5db64e0ef5f9369500e' x'ff7fffffffffffffff')`},
-		{`{"a":[[],[1]],"b":[[],[]],"c":[[{"x":1}],[{"y":[2]}]],"d":[{},{}],"e":[1,3000000000],"f":[true,false]}`,
-			`([[] ["1"]] [[{"x":"1"}] [{"y":"[2]"}]] [{} {}] ["1" "3000000000"] [true false])`},
+		{
+			`{"a":[[],[1]],"b":[[],[]],"c":[[{"x":1}],[{"y":[2]}]],"d":[{},{}],"e":[1,3000000000],"f":[true,false]}`,
+			`([[] ["1"]] [[{"x":"1"}] [{"y":"[2]"}]] [{} {}] ["1" "3000000000"] [true false])`,
+		},
 		{`{"a":1,"b":2,"a":"last"}`, `("last" 2)`},
 		{`{"o":{"f":1e10,"t":"\u0001é","b":false,"o":{"k":"\""}}}`, `({"f":"1.0E10" "t":"\x01é" "b":"false" "o":"{\"k\":\"\\\"\"}"})`},
 	}

@@ -41,7 +41,7 @@ const (
 )
 
 // A Node is one value. Its strings are valid until the arena's batch ends, the Node
-// itself until the Tree reads the next text.
+// itself until the Tree is reset.
 type Node struct {
 	Kind  Kind
 	Key   string  // of a member of an Object
@@ -53,7 +53,7 @@ type Node struct {
 	first, next int32 // positions in the tree, -1 for none
 }
 
-// A Tree is the values of one text.
+// A Tree is the values of one text, or of several. Reset comes first.
 type Tree struct {
 	nodes []Node
 	text  string
@@ -67,12 +67,18 @@ const nodesKept = 1 << 16
 // smallObject is up to how many members keys are compared pair by pair.
 const smallObject = 16
 
-// Parse reads a text and returns its value. The error says what is wrong and where.
-func (t *Tree) Parse(arena *connect.Arena, text string) (*Node, error) {
+// Reset drops the values read so far. Those read next use the arena.
+func (t *Tree) Reset(arena *connect.Arena) {
 	if cap(t.nodes) > nodesKept {
 		t.nodes = nil
 	}
-	t.nodes, t.text, t.arena, t.depth = t.nodes[:0], text, arena, 0
+	t.nodes, t.arena = t.nodes[:0], arena
+}
+
+// Parse reads a text and returns its value, which stays until Reset. The error says what
+// is wrong and where.
+func (t *Tree) Parse(text string) (*Node, error) {
+	t.text, t.depth = text, 0
 	p, at, err := t.value(t.space(0))
 	if err != nil {
 		return nil, err
@@ -80,7 +86,7 @@ func (t *Tree) Parse(arena *connect.Arena, text string) (*Node, error) {
 	if p = t.space(p); p != len(text) {
 		return nil, t.fault(p, "something follows the JSON value")
 	}
-	return &t.nodes[at], nil
+	return &t.nodes[at], nil // nodes do not change any more: should others need a larger slice, this one stays right
 }
 
 // First is the first element or member of n, nil if it has none.

@@ -10,6 +10,11 @@ import (
 	"github.com/firn-io/firn/connect"
 )
 
+func parse(tree *Tree, text string) (*Node, error) {
+	tree.Reset(new(connect.Arena))
+	return tree.Parse(text)
+}
+
 func TestRoundTrip(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{` {"a" : [1 , -2.5,true,null] } `, `{"a":[1,-2.5,true,null]}`},
@@ -21,7 +26,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	var tree Tree
 	for _, tt := range tests {
-		n, err := tree.Parse(new(connect.Arena), tt.in)
+		n, err := parse(&tree, tt.in)
 		if err != nil {
 			t.Errorf("%s: %v", tt.in, err)
 			continue
@@ -36,7 +41,7 @@ func TestKindsOfNumbers(t *testing.T) {
 	for in, want := range map[string]Kind{
 		"1": Int, "-2147483648": Int, "2147483648": Long, "-9223372036854775808": Long, "9223372036854775808": BigInt, "1.0": Double, "1e2": Double,
 	} {
-		n, err := new(Tree).Parse(new(connect.Arena), in)
+		n, err := parse(new(Tree), in)
 		if err != nil || n.Kind != want {
 			t.Errorf("%s: got %+v, %v, want kind %d", in, n, err, want)
 		}
@@ -49,7 +54,7 @@ func TestRefused(t *testing.T) {
 		`"\x"`, `"\u12"`, `"\u12G4"`, `"\u+123"`, "\"\xff\"", "1 2", `{"a":1}{`, "{a:1}", strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1),
 		strings.Repeat("1", maxNumberBytes+1), `"\`, `{"a":1 "b":2}`,
 	} {
-		if n, err := new(Tree).Parse(new(connect.Arena), in); err == nil {
+		if n, err := parse(new(Tree), in); err == nil {
 			t.Errorf("%.30q: got %+v, want an error", in, n)
 		}
 	}
@@ -68,7 +73,7 @@ func TestLargeObjectsKeepTheLastOfEqualKeys(t *testing.T) {
 		fmt.Fprintf(&want, `"k%d":%d,`, i, v)
 	}
 	var tree Tree
-	n, err := tree.Parse(new(connect.Arena), "{"+strings.TrimSuffix(in.String(), ",")+"}")
+	n, err := parse(&tree, "{"+strings.TrimSuffix(in.String(), ",")+"}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +85,22 @@ func TestLargeObjectsKeepTheLastOfEqualKeys(t *testing.T) {
 	}
 }
 
+func TestSeveralTextsInOneTree(t *testing.T) {
+	var tree Tree
+	first, err := parse(&tree, `{"a":[1,2]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if _, err := tree.Parse(`[[],{"b":[{}]}]`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := string(tree.AppendJSON(nil, first)); got != `{"a":[1,2]}` {
+		t.Errorf("got %s, want the first text as it was", got)
+	}
+}
+
 // FuzzParse compares with encoding/json: what is read prints as the same value, and what
 // encoding/json refuses is refused.
 func FuzzParse(f *testing.F) {
@@ -88,7 +109,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in string) {
 		var tree Tree
-		n, err := tree.Parse(new(connect.Arena), in)
+		n, err := parse(&tree, in)
 		var want any
 		stdErr := json.Unmarshal([]byte(in), &want)
 		if err != nil {

@@ -121,7 +121,7 @@ func appendQuoted(dst []byte, s string) []byte {
 	const digits = "0123456789ABCDEF"
 	const short = "\b\t\n\f\r"
 	dst = append(dst, '"')
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
