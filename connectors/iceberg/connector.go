@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -126,9 +127,9 @@ func (c *Connector) catalogOpener() func(ctx context.Context, name string, props
 	return catalog.Open
 }
 
-// AlterOffsets sets the floors in the tables known from the config, so that records are
-// written again, or passed over, as asked. Tables whose names come from records cannot
-// be listed: for those it says no.
+// AlterOffsets sets the floors in the tables known from the config and the topics, so that
+// records are written again, or passed over, as asked. Tables whose names come from
+// records cannot be listed: for those it says no.
 func (c *Connector) AlterOffsets(ctx context.Context, raw map[string]string, offsets map[connect.TopicPartition]*int64) (bool, error) {
 	cfg, err := parseConfig(raw)
 	if err != nil {
@@ -147,11 +148,15 @@ func (c *Connector) AlterOffsets(ctx context.Context, raw map[string]string, off
 	if id.Tabular {
 		return false, fmt.Errorf("the offsets of a Tabular connector are those of group %s: they cannot be changed here in this build", id.Group)
 	}
-	known := router.Static()
+	topics := make(map[string]bool)
+	for tp := range offsets {
+		topics[tp.Topic] = true
+	}
+	known, all := router.Known(slices.Sorted(maps.Keys(topics)))
 	for _, ident := range known {
 		if err := commit.Rewind(ctx, cat, cfg.target(strings.Join(ident, ".")), id.Group, offsets); err != nil {
 			return false, err
 		}
 	}
-	return len(known) > 0, nil
+	return all && (raw["transforms"] == "" || len(router.Static()) > 0), nil // a transformation may rename topics
 }

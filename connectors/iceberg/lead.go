@@ -93,9 +93,17 @@ func (t *Task) coordinate() {
 	})
 }
 
+// knownTargets are the tables that can be told before there are records.
 func (t *Task) knownTargets() []commit.Target {
+	var topics []string
+	for _, tp := range t.tc.Group().Session().Subscribed {
+		if len(topics) == 0 || topics[len(topics)-1] != tp.Topic {
+			topics = append(topics, tp.Topic)
+		}
+	}
 	var out []commit.Target
-	for _, ident := range t.router.Static() {
+	known, _ := t.router.Known(topics)
+	for _, ident := range known {
 		out = append(out, t.cfg.target(strings.Join(ident, ".")))
 	}
 	return out

@@ -306,7 +306,13 @@ func TestTaskTableRecreated(t *testing.T) {
 // Offsets set back on a stopped connector: the records from there are in the table twice,
 // because that was asked for; those before stay as they are.
 func TestAlterOffsets(t *testing.T) {
-	inStage(t, func(config map[string]string) { config["name"] = "test" }, func(s *stage) {
+	for _, tables := range []string{"db.orders", "db.${topic}"} {
+		t.Run(tables, func(t *testing.T) { alterOffsets(t, tables) })
+	}
+}
+
+func alterOffsets(t *testing.T, tables string) {
+	inStage(t, func(config map[string]string) { config["name"], config["iceberg.tables"] = "test", tables }, func(s *stage) {
 		s.mustPoll(3 * time.Second)
 		s.stop()
 		back := int64(30)

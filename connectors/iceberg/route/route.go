@@ -30,6 +30,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -80,6 +81,27 @@ type Router struct {
 // Static returns the tables that are known without a record: none if any comes from a
 // field, a header or the topic.
 func (r *Router) Static() []table.Identifier { return r.static }
+
+// Known returns the tables that are known from the configuration and the names of the
+// topics, and whether those are all: unless a field or a header names the table, they are
+// if no transformation renames topics.
+func (r *Router) Known(topics []string) (ids []table.Identifier, all bool) {
+	if r.static != nil || r.from != fromTopic {
+		return r.static, r.static != nil
+	}
+	for _, topic := range topics {
+		of, err := r.of(topic)
+		if err != nil {
+			continue // its records have no table either
+		}
+		for _, id := range of {
+			if !slices.ContainsFunc(ids, func(o table.Identifier) bool { return slices.Equal(o, id) }) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids, true
+}
 
 // Tables appends the tables of a record to buf; none if the record goes nowhere, which
 // [Router.Why] explains. The identifiers are shared: read only. A record that cannot be

@@ -287,6 +287,29 @@ func TestStatic(t *testing.T) {
 	}
 }
 
+func TestKnown(t *testing.T) {
+	for _, tt := range []struct {
+		config map[string]string
+		want   string
+		all    bool
+	}{
+		{map[string]string{KeyTables: "db.a"}, "db.a", true},
+		{map[string]string{KeyTables: "db.a,x.${topic}"}, "db.a x.t1 x.t2", true},
+		{map[string]string{KeyDynamic: "true", KeyRouteField: "f"}, "", false},
+		{map[string]string{KeyDynamic: "true", KeyRouteBy: ByTopic, KeyNamespace: "home"}, "home.t1 home.t2", true},
+		{map[string]string{KeyMapping: "t1:db.b", KeyTables: "x.${topic}"}, "db.b x.t2", true},
+	} {
+		r, err := Parse(tt.config)
+		if err != nil {
+			t.Fatalf("Parse: %v", err)
+		}
+		got, all := r.Known([]string{"t1", "t2", "no/name"})
+		if names(got) != tt.want || all != tt.all {
+			t.Errorf("%v: got %s, %v, want %s, %v", tt.config, names(got), all, tt.want, tt.all)
+		}
+	}
+}
+
 // modes is one config for each way of routing.
 var modes = map[string]map[string]string{
 	"static":   {KeyTables: "db.a"},
