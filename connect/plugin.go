@@ -107,7 +107,7 @@ type SinkTask interface {
 	Stop(ctx context.Context) error
 }
 
-// A TaskContext is what the worker offers to one task. Wake and Fail may be called
+// A TaskContext is what the worker offers to one task. Wake, Fail and Trouble may be called
 // from any goroutine, the rest only from within the task's methods unless said.
 type TaskContext interface {
 	Connector() string // connector name
@@ -131,6 +131,10 @@ type TaskContext interface {
 
 	// Fail ends the task with err, which shows as the trace of its status.
 	Fail(err error)
+
+	// Trouble shows the task as FAILED, with err as its trace, while it goes on: part of its
+	// work has failed for long, and somebody should know. Trouble(nil) takes it back.
+	Trouble(err error)
 
 	// Errant reports a record the task cannot take: it is logged and sent to the
 	// dead-letter topic as the connector's errors.* say. It returns nil if the task may

@@ -32,6 +32,7 @@ type TaskContext struct {
 	errants []Errant
 	wakes   int
 	failure error
+	trouble error
 }
 
 // An Errant is one call of TaskContext.Errant.
@@ -110,6 +111,20 @@ func (c *TaskContext) IsPaused(tp connect.TopicPartition) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.paused[tp]
+}
+
+// Trouble is remembered; see Troubled.
+func (c *TaskContext) Trouble(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trouble = err
+}
+
+// Troubled is what Trouble was called with last.
+func (c *TaskContext) Troubled() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trouble
 }
 
 // Wake is counted; see Wakes.

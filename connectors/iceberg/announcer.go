@@ -148,6 +148,7 @@ func (a *announcer) complete(ctx context.Context, s *sealed) error {
 		}
 		for _, f := range files {
 			l.link.Records += f.Count()
+			l.link.Bytes += f.FileSizeBytes()
 		}
 		if l.link.Files, err = commit.EncodeFiles(l.link.Version, l.spec, l.schema, files); err != nil {
 			return fmt.Errorf("table %s: %w", l.link.Table, err)
@@ -155,6 +156,9 @@ func (a *announcer) complete(ctx context.Context, s *sealed) error {
 		if l.deletes != nil {
 			if files, err = l.deletes.Wait(ctx); err != nil {
 				return fmt.Errorf("write delete files of table %s: %w", l.link.Table, err)
+			}
+			for _, f := range files {
+				l.link.Bytes += f.FileSizeBytes()
 			}
 			if l.link.Deletes, err = commit.EncodeDeletes(l.link.Version, l.deleteSpec, l.schema, files); err != nil {
 				return fmt.Errorf("table %s: %w", l.link.Table, err)

@@ -42,11 +42,13 @@ type config struct {
 	catalogProps map[string]string
 	kafkaProps   map[string]string // iceberg.kafka.*
 
-	controlTopic      string
-	connectGroup      string // iceberg.connect.group-id
-	controlGroup      string // iceberg.control.group-id
-	interval, timeout time.Duration
-	threads           int
+	controlTopic string
+	connectGroup string        // iceberg.connect.group-id
+	controlGroup string        // iceberg.control.group-id
+	cadences                   // when tables are committed
+	timeout      time.Duration // of a flush
+	threads      int
+	failures     int // iceberg.control.commit.max-consecutive-failures
 }
 
 // parseConfig checks everything that can be checked without I/O and reports all of it.
@@ -74,15 +76,17 @@ func parseConfig(raw map[string]string) (*config, error) {
 		controlTopic: v["iceberg.control.topic"],
 		connectGroup: v[keyConnectGroup],
 		controlGroup: v[keyControlGroup],
-		interval:     v.Millis("iceberg.control.commit.interval-ms"),
 		timeout:      v.Millis("iceberg.control.commit.timeout-ms"),
 		threads:      int(v.Int("iceberg.control.commit.threads")),
+		failures:     int(v.Int("iceberg.control.commit.max-consecutive-failures")),
 	}
+	var wrong []error
+	c.cadences, wrong = parseCadences(raw, commit.Cadence{Interval: v.Millis("iceberg.control.commit.interval-ms"), Bytes: v.Int(keyCommitBytes)})
 	maps.Copy(c.writeProps, under(raw, "iceberg.tables.write-props."))
 	if c.branch == "" {
 		c.branch = table.MainBranch
 	}
-	return c, errors.Join(append(unjoin(err), c.check()...)...)
+	return c, errors.Join(slices.Concat(unjoin(err), wrong, c.check())...)
 }
 
 // check looks at what ConfigDef does not see.

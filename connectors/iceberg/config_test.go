@@ -52,7 +52,7 @@ func TestPropertyEffect(t *testing.T) {
 		{"iceberg.catalog.uri", "u", func(c *config) any { return c.catalogProps["uri"] }, "", "u"},
 		{"iceberg.kafka.ssl.truststore.type", "PEM", func(c *config) any { return c.kafkaProps["ssl.truststore.type"] }, "", "PEM"},
 		{"iceberg.control.topic", "ct", func(c *config) any { return c.controlTopic }, "control-iceberg", "ct"},
-		{"iceberg.control.commit.interval-ms", "1500", func(c *config) any { return c.interval }, 5 * time.Minute, 1500 * time.Millisecond},
+		{"iceberg.control.commit.interval-ms", "1500", func(c *config) any { return c.flush }, 5 * time.Minute, 1500 * time.Millisecond},
 		{"iceberg.control.commit.timeout-ms", "1500", func(c *config) any { return c.timeout }, 30 * time.Second, 1500 * time.Millisecond},
 		{"iceberg.tables.drop-policy", "fail", func(c *config) any { return c.drops }, dropPolicy(""), dropFail},
 	}

@@ -24,17 +24,18 @@ import (
 type destination struct {
 	target commit.Target
 
-	table    *table.Table  // as last loaded; nil before
-	read     commit.Floors // at its head
-	readAt   int           // the task's clock when that load was begun
-	loadedAt time.Time
-	loading  bool
-	notNow   time.Time     // after a failed load
-	pause    time.Duration // grows with failures
-	trouble  error         // of the last load, nil after a good one
-	missing  bool          // the last load found no table: the next creates it
-	absent   bool          // the last load found no table, and records for it are dropped
-	refused  *evolution    // the last change that the table cannot get
+	table      *table.Table  // as last loaded; nil before
+	read       commit.Floors // at its head
+	readAt     int           // the task's clock when that load was begun
+	loadedAt   time.Time
+	loading    bool
+	notNow     time.Time     // after a failed load
+	pause      time.Duration // grows with failures
+	trouble    error         // of the last load, nil after a good one
+	troubledAt time.Time     // of the first of these loads
+	missing    bool          // the last load found no table: the next creates it
+	absent     bool          // the last load found no table, and records for it are dropped
+	refused    *evolution    // the last change that the table cannot get
 
 	floors map[connect.TopicPartition]int64 // f of the protocol: what rows of the open ranges are filtered with
 	batch  uint64                           // the task's batch for which floor was looked up
@@ -163,11 +164,11 @@ func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartiti
 				return false, nil
 			}
 			if d.trouble != nil {
-				return false, &connect.RetryError{Err: fmt.Errorf("table %s cannot be loaded yet: %w", d.target.Table, d.trouble)}
+				return false, &tableError{d, fmt.Errorf("table %s cannot be loaded yet: %w", d.target.Table, d.trouble)}
 			}
 			return false, &connect.RetryError{Err: fmt.Errorf("table %s is being loaded", d.target.Table)}
 		}
-		f = d.read.F(commit.NewSource(t.identity.Group, tp, t.chain.TopicID(tp)))
+		f = max(d.read.F(commit.NewSource(t.identity.Group, tp, t.chain.TopicID(tp))), t.chain.Foreseen(tp, d.target))
 		d.floors[tp] = f
 	}
 	d.batch, d.floor = t.batch, f // None lies below every offset
@@ -256,6 +257,9 @@ func (t *Task) loaded(d *destination, begun int, tbl *table.Table, floors commit
 	case catalog.Missing(err) && !d.missing:
 		d.table, d.missing = nil, true // not there yet, or dropped
 		return nil
+	}
+	if d.trouble == nil {
+		d.troubledAt = time.Now()
 	}
 	d.trouble = err
 	d.pause = min(max(2*d.pause, firstLoadWait), lastLoadWait)

@@ -70,7 +70,7 @@ func (t *Task) fit(ctx context.Context, d *destination, tp connect.TopicPartitio
 		return renewed, err
 	}
 	if d.trouble != nil {
-		return renewed, &connect.RetryError{Err: fmt.Errorf("table %s cannot be changed yet: %w", d.target.Table, d.trouble)}
+		return renewed, &tableError{d, fmt.Errorf("table %s cannot be changed yet: %w", d.target.Table, d.trouble)}
 	}
 	return renewed, &connect.RetryError{Err: fmt.Errorf("table %s is being changed: %s", d.target.Table, e.text)}
 }

@@ -30,10 +30,14 @@ const (
 	partitionBySuffix  = ".partition-by"
 	idColumnsSuffix    = ".id-columns"
 	commitBranchSuffix = ".commit-branch"
+
+	keyCommitBytes       = "iceberg.control.commit.bytes"
+	commitIntervalSuffix = ".commit-interval-ms"
+	commitBytesSuffix    = ".commit-bytes"
 )
 
 // tableSuffixes end the keys of one table.
-var tableSuffixes = []string{route.RegexSuffix, idColumnsSuffix, partitionBySuffix, commitBranchSuffix}
+var tableSuffixes = []string{route.RegexSuffix, idColumnsSuffix, partitionBySuffix, commitBranchSuffix, commitIntervalSuffix, commitBytesSuffix}
 
 // prefixes begin keys whose rest is passed on.
 var prefixes = []string{
@@ -81,12 +85,15 @@ func configDef() *connect.ConfigDef {
 		key(route.KeyPreserveCase, connect.TypeBoolean, new("false"), connect.Low, "Set to true to keep the case of table names that come from records and topics, false to lower it"),
 		key(keyJavaTypes, connect.TypeBoolean, new("false"), connect.Low, "Set to true to give new columns for times and UUIDs of Debezium and Avro the types that Java's sink gives them: numbers and texts"),
 		key(keyDropPolicy, connect.TypeString, nil, connect.Medium, "What becomes of records without a table: skip, dead-letter (as errors.tolerance and errors.deadletterqueue.* say) or fail. Not set: records without a route are skipped, a table that does not exist fails the task"),
+		key(keyCommitBytes, connect.TypeLong, new("0"), connect.Medium, "Commit a table before its interval is over when its new files have so many bytes; 0: they do not count"),
 	}}
 	for i := range def.Keys {
 		k := &def.Keys[i]
 		switch k.Name {
 		case "iceberg.control.commit.interval-ms", "iceberg.control.commit.timeout-ms", "iceberg.control.commit.threads", "iceberg.control.commit.max-consecutive-failures":
 			k.Check = atLeastOne
+		case keyCommitBytes:
+			k.Check = notNegative
 		case route.KeyRouteBy:
 			k.Check = oneOf(route.ByField, route.ByTopic, route.ByHeader)
 		case keyDropPolicy:
@@ -99,6 +106,13 @@ func configDef() *connect.ConfigDef {
 func atLeastOne(value string) error {
 	if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < 1 {
 		return errors.New("Value must be at least 1") //nolint:staticcheck // Java's wording
+	}
+	return nil
+}
+
+func notNegative(value string) error {
+	if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < 0 {
+		return errors.New("Value must be at least 0") //nolint:staticcheck // Java's wording
 	}
 	return nil
 }

@@ -72,7 +72,8 @@ func (t *Task) coordinate() {
 		Group: clients.group, Identity: t.identity, Java: clients.java, Broker: commit.KafkaBroker{Admin: clients.broker},
 		Catalog: t.catalog, CatalogName: t.cfg.catalogName, Tables: t.knownTargets(), Target: t.cfg.target,
 		Task: fmt.Sprintf("%s-%d", t.tc.Connector(), t.tc.Task()), ConfigHash: t.cfg.hash(),
-		Interval: t.cfg.interval, Timeout: t.cfg.timeout, Threads: t.cfg.threads,
+		Interval: t.cfg.flush, Cadence: t.cfg.cadence, Timeout: t.cfg.timeout, Threads: t.cfg.threads,
+		Failures: t.cfg.failures, Trouble: t.hearTrouble,
 		Latest: t.cfg.raw["consumer.override.auto.offset.reset"] == "latest",
 		Logger: t.tc.Logger(), Send: t.channel.Send,
 	})
@@ -84,6 +85,7 @@ func (t *Task) coordinate() {
 		defer close(l.done)
 		err := c.Run(ctx)
 		t.leader.CompareAndSwap(c, nil)
+		t.hearTrouble("")
 		if cerr := clients.close(); cerr != nil {
 			t.tc.Logger().Debug("closing the coordinator's connections", "error", cerr)
 		}

@@ -2,6 +2,7 @@ package iceberg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -51,6 +52,11 @@ type Task struct {
 	hello      bool // a cycle is wanted soon
 	drops      drops
 
+	awaited       map[connect.TopicPartition]*destination // partitions that wait for a table
+	leaderTrouble string                                  // what the coordinator has told
+	told          string                                  // what the status shows
+	reported      time.Time
+
 	mail      mailbox
 	announcer *announcer
 	leader    atomic.Pointer[commit.Coordinator]
@@ -99,6 +105,7 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	t.byIdent = make(map[*string]*destination)
 	t.opened = make(map[connect.TopicPartition]int)
 	t.topicIDs = make(map[connect.TopicPartition]topicIDs)
+	t.awaited = make(map[connect.TopicPartition]*destination)
 	t.budget = datafile.NewBudget(tc.MemoryBytes(), tc.Wake)
 	t.mail.wake = tc.Wake
 	t.life, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -165,6 +172,13 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	}
 	t.lead(ctx)
 	t.throttle()
+	t.retry()
+	t.report()
+	if t.heavy() {
+		if err := t.flush(ctx, t.chain.Answered()); err != nil {
+			return err
+		}
+	}
 	if t.hello {
 		t.hello = false
 		t.announcer.greet()
@@ -186,16 +200,24 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	if !t.sameTopic(b) {
 		return t.anotherTopic(b, pos)
 	}
+	newest := commit.None
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Offset < pos {
 			continue // taken before the batch came again
 		}
 		if err := t.take(ctx, b.TopicPartition, r); err != nil {
+			t.chain.Saw(b.TopicPartition, newest)
 			t.chain.Advance(b.TopicPartition, r.Offset) // what came before it is taken
+			if e, ok := errors.AsType[*tableError](err); ok {
+				t.await(b.TopicPartition, r.Offset, e.d)
+				return nil
+			}
 			return err
 		}
+		newest = max(newest, r.Timestamp)
 	}
+	t.chain.Saw(b.TopicPartition, newest)
 	t.chain.Advance(b.TopicPartition, b.Next)
 	if t.crowded() {
 		return t.flush(ctx, [16]byte{})
@@ -232,7 +254,7 @@ func (t *Task) observe(ctx context.Context, cy *commit.Cycle) error {
 	if step.Reset != "" {
 		t.dropFiles()
 		t.tc.Logger().Warn("reading ranges again from the end of the chain", "reason", step.Reset)
-		t.tc.Pause(t.tc.Assignment()...)
+		clear(t.awaited)
 	}
 	for tp, next := range step.Open {
 		t.clock++
@@ -241,10 +263,8 @@ func (t *Task) observe(ctx context.Context, cy *commit.Cycle) error {
 			t.topicIDs[tp] = topicIDs{now: id, before: t.topicIDs[tp].now}
 		}
 		t.tc.Seek(tp, next)
-		if !t.throttled {
-			t.tc.Resume(tp)
-		}
 	}
+	t.steer(t.tc.Assignment()...)
 	for _, u := range step.Announce {
 		t.announcer.again(u)
 	}
@@ -259,7 +279,8 @@ func (t *Task) reset(reason string) {
 	t.chain.Reset()
 	t.dropFiles()
 	t.tc.Logger().Info("dropping what is not announced", "reason", reason)
-	t.tc.Pause(t.tc.Assignment()...)
+	clear(t.awaited)
+	t.steer(t.tc.Assignment()...)
 	t.hello = true
 }
 
@@ -283,6 +304,7 @@ func (t *Task) dropFiles() {
 func (t *Task) forget(tp connect.TopicPartition) {
 	delete(t.opened, tp)
 	delete(t.topicIDs, tp)
+	delete(t.awaited, tp)
 	for _, d := range t.tables {
 		delete(d.floors, tp)
 	}
@@ -318,26 +340,15 @@ func (t *Task) seal(ctx context.Context, asked [16]byte) error {
 	return nil
 }
 
-// throttle pauses reading while the uploads lag behind the memory they may use, or the
-// commits behind what was sealed for want of memory.
+// throttle pauses reading while the uploads lag behind the memory they may use.
 func (t *Task) throttle() {
-	full := t.cfg.keyed() && t.chain.Full()
+	full := false
 	for _, d := range t.tables {
 		full = full || (d.writer != nil && d.writer.Full())
 	}
-	if full == t.throttled {
-		return
-	}
-	t.throttled = full
-	for _, tp := range t.tc.Assignment() {
-		if _, open := t.chain.Position(tp); !open {
-			continue
-		}
-		if full {
-			t.tc.Pause(tp)
-		} else {
-			t.tc.Resume(tp)
-		}
+	if full != t.throttled {
+		t.throttled = full
+		t.steer(t.tc.Assignment()...)
 	}
 }
 

@@ -65,8 +65,8 @@ func TestKeysAreKnown(t *testing.T) {
 			}
 		}
 	}
-	if got := len(configDef().Keys); got != 21+3+7 {
-		t.Errorf("%d keys, want the 21 of Java, 3 of Tabular and 7 of ours", got)
+	if got := len(configDef().Keys); got != 21+3+8 {
+		t.Errorf("%d keys, want the 21 of Java, 3 of Tabular and 8 of ours", got)
 	}
 	if first := configDef().Keys[0].Name; first != route.KeyTables {
 		t.Errorf("first key %s", first)

@@ -48,7 +48,8 @@ func (c taskContext) Wake() {
 	c.l.ring()
 }
 
-func (c taskContext) Fail(err error) { c.l.fail(err) }
+func (c taskContext) Fail(err error)    { c.l.fail(err) }
+func (c taskContext) Trouble(err error) { c.l.troubled(err) }
 
 // Errant finds the consumed record behind r in the batch that is in Put.
 func (c taskContext) Errant(ctx context.Context, r *connect.Record, cause error) error {

@@ -31,7 +31,8 @@ type loop struct {
 	parts       map[connect.TopicPartition]*partition
 	queue       []*fetched // fetched and not delivered, in the order of arrival
 	portion     portion
-	isPaused    bool // the whole task, as told to OnState
+	isPaused    bool   // the whole task, as told to OnState
+	shown       *error // the trouble told to OnState, if not paused
 	lastPut     time.Time
 	complained  time.Time // when complain last spoke
 	topicsSeen  map[string]bool
@@ -181,6 +182,7 @@ func (l *loop) news(ctx context.Context) error {
 		return *err
 	}
 	l.pauseOrResume()
+	l.showTrouble()
 	for {
 		var err error
 		select {
@@ -213,6 +215,7 @@ func (l *loop) pauseOrResume() {
 		l.applyPause(p)
 	}
 	if !want {
+		l.shown = nil
 		l.state(Running, "")
 		return
 	}
@@ -225,6 +228,21 @@ func (l *loop) pauseOrResume() {
 	}
 	l.commitAt = time.Now()
 	l.state(Paused, "")
+}
+
+// showTrouble reports a task that goes on with a part of its work as failed, since that is
+// what those who watch states look for, and as running when all is well again.
+func (l *loop) showTrouble() {
+	now := l.broken.Load()
+	if l.isPaused || now == l.shown {
+		return
+	}
+	if l.shown = now; now == nil {
+		l.state(Running, "")
+		return
+	}
+	l.log.Warn("task shows as failed, and goes on", "error", *now)
+	l.state(Failed, trace(*now))
 }
 
 // applyPause tells the fetcher when a partition's reasons to rest come or go.

@@ -30,7 +30,8 @@ type Task struct {
 	paused    atomic.Bool // wanted
 	woken     atomic.Bool // the task asked for a Put
 	failure   atomic.Pointer[error]
-	cancelled atomic.Bool // out of time: no more commits, no more states
+	broken    atomic.Pointer[error] // what the task goes on with; nil for nothing
+	cancelled atomic.Bool           // out of time: no more commits, no more states
 
 	session atomic.Pointer[connect.Session]
 }
@@ -146,6 +147,16 @@ func (t *Task) ring() {
 
 func (t *Task) fail(err error) {
 	t.failure.CompareAndSwap(nil, &err)
+	t.ring()
+}
+
+// troubled shows err as the state of a task that goes on; nil takes it back.
+func (t *Task) troubled(err error) {
+	if err == nil {
+		t.broken.Store(nil)
+	} else {
+		t.broken.Store(&err)
+	}
 	t.ring()
 }
 

@@ -23,13 +23,17 @@ type Chain struct {
 	epoch       int32
 	sequence    uint64
 	commit      [16]byte // the last one answered
+
+	held map[connect.TopicPartition]bool // nil for none
 }
 
 type chainPart struct {
 	open       bool
 	silent     bool // assigned since the last answer: the coordinator waits to hear of it
 	first, pos int64
+	newest     int64 // greatest timestamp of the open range; None before the first
 	topicID    TopicID
+	foreseen   map[Target]int64 // floors that were still to come when it was opened
 }
 
 type sentUnit struct {
@@ -39,7 +43,11 @@ type sentUnit struct {
 
 const (
 	announceAgain = 5 * time.Second // an announcement without effect is repeated after this
-	maxUnits      = 64              // unconfirmed units of a task; then no more flushes
+
+	// What a task has unconfirmed before it stops reading partitions of the units before
+	// the last so many, or so many bytes of announcements.
+	heldUnits = 256
+	heldBytes = 16 << 20
 )
 
 // NewChain makes a chain without partitions, for a task of that configuration.
@@ -78,11 +86,32 @@ func (c *Chain) Position(tp connect.TopicPartition) (int64, bool) {
 // TopicID is the id of the topic of an open partition.
 func (c *Chain) TopicID(tp connect.TopicPartition) TopicID { return c.parts[tp].topicID }
 
+// Foreseen is the floor that a table will have for an open partition once everything has
+// landed that was pending when it was opened; None if nothing was. The floor read from the
+// table counts if it is higher.
+func (c *Chain) Foreseen(tp connect.TopicPartition, target Target) int64 {
+	if f, ok := c.parts[tp].foreseen[target]; ok {
+		return f
+	}
+	return None
+}
+
 // Advance says that everything of an open partition below next has been taken.
 func (c *Chain) Advance(tp connect.TopicPartition, next int64) {
 	p := c.parts[tp]
 	p.pos = max(p.pos, next)
 }
+
+// Saw says that records of an open partition have timestamps up to newest; None: there
+// was none.
+func (c *Chain) Saw(tp connect.TopicPartition, newest int64) {
+	p := c.parts[tp]
+	p.newest = max(p.newest, newest)
+}
+
+// Held tells whether a partition is not to be read for now: too much is unconfirmed since
+// rows of it are, probably because a table cannot be committed to.
+func (c *Chain) Held(tp connect.TopicPartition) bool { return c.held[tp] }
 
 // Dirty tells whether anything was read since the last flush.
 func (c *Chain) Dirty() bool {
@@ -97,9 +126,8 @@ func (c *Chain) Dirty() bool {
 // Settled tells whether everything that was announced is confirmed.
 func (c *Chain) Settled() bool { return len(c.units) == 0 }
 
-// Full tells whether as many units are unconfirmed as a task should have: reading should
-// wait for the commits.
-func (c *Chain) Full() bool { return len(c.units) >= maxUnits }
+// Answered is the commit id that was answered last; zero if none was.
+func (c *Chain) Answered() [16]byte { return c.commit }
 
 // A Step is what a cycle asks the task to do, in this order.
 type Step struct {
@@ -130,24 +158,34 @@ func (c *Chain) Observe(cy *Cycle, now time.Time) Step {
 	for _, l := range cy.Levels {
 		levels[l.TopicPartition] = l
 	}
+	stuck := make(map[connect.TopicPartition]map[Target]int64, len(cy.Stuck))
+	for _, s := range cy.Stuck {
+		stuck[s.TopicPartition] = s.Floors
+	}
 	step := Step{Open: make(map[connect.TopicPartition]int64)}
 	c.confirm(levels)
 	if step.Reset = c.trouble(cy, levels); step.Reset != "" {
 		c.Reset()
 	}
 	for tp, p := range c.parts {
-		if l, ok := levels[tp]; ok && !p.open && l.Idle() && !c.pending(tp) {
-			*p = chainPart{open: true, silent: p.silent, first: l.End, pos: l.End, topicID: l.TopicID}
+		l, ok := levels[tp]
+		if !ok || p.open {
+			continue
+		}
+		floors, isStuck := stuck[tp]
+		if l.Idle() && !c.pending(tp) || isStuck && !c.ahead(tp, l.End) {
+			*p = chainPart{open: true, silent: p.silent, first: l.End, pos: l.End, newest: None, topicID: l.TopicID, foreseen: floors}
 			step.Open[tp] = l.End
 		}
 	}
+	c.hold(levels)
 	for i, u := range c.units {
 		if !u.sent.IsZero() && (!same || (i == 0 && now.Sub(u.sent) > announceAgain)) {
 			u.sent = now
 			step.Announce = append(step.Announce, u.unit)
 		}
 	}
-	if cy.Commit != c.commit && cy.Commit != ([16]byte{}) && len(c.units) < maxUnits {
+	if cy.Commit != c.commit && cy.Commit != ([16]byte{}) {
 		c.commit = cy.Commit
 		step.Flush, step.Commit = true, cy.Commit
 	} else if cy.Commit == c.commit && cy.Commit != ([16]byte{}) {
@@ -163,7 +201,7 @@ func (c *Chain) speakUp() []*Unit {
 	for tp, p := range c.parts {
 		if p.silent {
 			p.silent = false
-			u.Ranges = append(u.Ranges, Range{tp, None, None})
+			u.Ranges = append(u.Ranges, nothing(tp))
 		}
 	}
 	if len(u.Ranges) == 0 {
@@ -172,6 +210,11 @@ func (c *Chain) speakUp() []*Unit {
 	c.counter++
 	u.ID = UnitID{c.task, c.counter}
 	return []*Unit{u}
+}
+
+// nothing is the range of a partition that is not open.
+func nothing(tp connect.TopicPartition) Range {
+	return Range{TopicPartition: tp, First: None, Next: None, Newest: None}
 }
 
 // confirm forgets the units that are in all their tables.
@@ -257,10 +300,40 @@ func (c *Chain) pending(tp connect.TopicPartition) bool {
 	return slices.ContainsFunc(c.units, func(s *sentUnit) bool { return s.unit.covers(tp) })
 }
 
+// ahead tells whether a unit of ours with tp is not in the chain yet, which ends at end.
+func (c *Chain) ahead(tp connect.TopicPartition, end int64) bool {
+	return slices.ContainsFunc(c.units, func(s *sentUnit) bool {
+		return slices.ContainsFunc(s.unit.Ranges, func(r Range) bool { return !r.Empty() && r.TopicPartition == tp && r.Next > end })
+	})
+}
+
+// hold finds the partitions that keep all but the youngest units from being confirmed.
+func (c *Chain) hold(levels map[connect.TopicPartition]Level) {
+	c.held = nil
+	bytes := 0
+	for i, s := range slices.Backward(c.units) {
+		if !s.sent.IsZero() { // before, the unit is not complete
+			bytes += s.unit.size()
+		}
+		if len(c.units)-i <= heldUnits && bytes <= heldBytes {
+			continue
+		}
+		for _, r := range s.unit.Ranges {
+			if r.Empty() || levels[r.TopicPartition].Done >= r.Next {
+				continue
+			}
+			if c.held == nil {
+				c.held = make(map[connect.TopicPartition]bool)
+			}
+			c.held[r.TopicPartition] = true
+		}
+	}
+}
+
 // Reset closes all partitions and forgets all units. What was announced may still be
 // committed by someone; the floors will tell.
 func (c *Chain) Reset() {
-	c.units = nil
+	c.units, c.held = nil, nil
 	for _, p := range c.parts {
 		*p = chainPart{silent: p.silent}
 	}
@@ -276,11 +349,11 @@ func (c *Chain) Seal(asked [16]byte) *Unit {
 		p := c.parts[tp]
 		p.silent = p.silent && asked == [16]byte{}
 		if !p.open {
-			u.Ranges = append(u.Ranges, Range{tp, None, None})
+			u.Ranges = append(u.Ranges, nothing(tp))
 			continue
 		}
-		u.Ranges = append(u.Ranges, Range{tp, p.first, p.pos})
-		p.first = p.pos
+		u.Ranges = append(u.Ranges, Range{TopicPartition: tp, TopicID: p.topicID, First: p.first, Next: p.pos, Newest: p.newest})
+		p.first, p.newest = p.pos, None
 	}
 	c.units = append(c.units, &sentUnit{unit: u})
 	return u

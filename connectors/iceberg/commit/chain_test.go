@@ -75,7 +75,7 @@ func TestChainLifeOfAUnit(t *testing.T) {
 		t.Fatalf("step %+v, want a flush", step)
 	}
 	u := sealAndSend(c, 7)
-	if want := []Range{{tp(0), 10, 17}, {tp(1), 20, 20}}; u.Ranges[0] != want[0] || u.Ranges[1] != want[1] {
+	if want := []Range{{tp(0), TopicID{}, 10, 17, None}, {tp(1), TopicID{}, 20, 20, None}}; u.Ranges[0] != want[0] || u.Ranges[1] != want[1] {
 		t.Errorf("ranges %+v, want %+v", u.Ranges, want)
 	}
 	for i, cy := range []*Cycle{

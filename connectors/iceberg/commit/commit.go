@@ -14,6 +14,15 @@
 // outcome it reads the new head and decides again from the floors: a commit that did
 // land shows there. Group offsets move last, to done.
 //
+// Tables do not wait for each other. Each takes the accepted units in their order, at its
+// own pace: when its interval is over, when it has enough bytes, or when somebody waits.
+// Done moves, partition by partition, over what all tables have, so that a table that
+// cannot be committed to holds back the offsets of the partitions that route to it and
+// no others. The chain goes on meanwhile, so the other tables get the rows of those
+// partitions too, until a task has as much unconfirmed as it may ([Chain.Held]); then it
+// stops reading them. The table is tried again for ever, and after a while the status of
+// the coordinator's task tells.
+//
 // So no guard depends on who coordinates: a zombie or a second coordinator costs
 // time, never rows. The control topic may lose, repeat and reorder what is sent.
 //
@@ -54,7 +63,9 @@ func (id UnitID) String() string {
 // passes over it.
 type Range struct {
 	connect.TopicPartition
+	TopicID     TopicID // of the topic that was read; zero if not known
 	First, Next int64
+	Newest      int64 // greatest timestamp of its records, in milliseconds; None: there was none
 }
 
 // Empty tells whether the range has no offsets.
@@ -73,6 +84,7 @@ type Link struct {
 	Floors map[int]int64
 
 	Records int64
+	Bytes   int64  // of the files
 	Files   []byte // an Iceberg manifest of the data files: see EncodeFiles
 
 	// Of a table whose rows replace older ones with the same key: equality deletes reach
@@ -111,6 +123,16 @@ func (u *Unit) covers(tp connect.TopicPartition) bool {
 	return false
 }
 
+// size is about how many bytes it takes to remember the unit.
+func (u *Unit) size() int {
+	n := 256 + 64*len(u.Ranges)
+	for i := range u.Links {
+		l := &u.Links[i]
+		n += 256 + 32*len(l.Floors) + len(l.Files) + len(l.Deletes)
+	}
+	return n
+}
+
 // shares tells whether two units have a partition in common.
 func (u *Unit) shares(o *Unit) bool {
 	for _, r := range u.Ranges {
@@ -142,4 +164,14 @@ type Cycle struct {
 	Commit      [16]byte // a new id asks every task to flush; zero before the first
 	Levels      []Level
 	Void        []UnitID // units that were refused and can never be accepted
+	Stuck       []Stuck
+}
+
+// Stuck says of a partition with something pending for long, because a table cannot be
+// committed to, which floors its tables will have once all of it has landed; tables that
+// are not named have theirs. With them a range can be opened at the end of the chain: its
+// rows are filtered with the floors to come, and its unit is taken if they do come.
+type Stuck struct {
+	connect.TopicPartition
+	Floors map[Target]int64
 }

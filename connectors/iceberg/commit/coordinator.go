@@ -13,7 +13,6 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
-	"github.com/firn-io/firn/connectors/iceberg/commit/javaevent"
 )
 
 // A Broker tells what the coordinator must know of the source topics.
@@ -41,8 +40,18 @@ type Config struct {
 	Interval    time.Duration // iceberg.control.commit.interval-ms, from start to start
 	Timeout     time.Duration // iceberg.control.commit.timeout-ms: then commit what was announced
 	Threads     int           // tables committed side by side
-	Latest      bool          // auto.offset.reset=latest: where a partition without any offset starts
-	Logger      *slog.Logger
+	Failures    int           // iceberg.control.commit.max-consecutive-failures
+
+	// Cadence is that of a table by name, with intervals not below Interval; nil: the
+	// Interval for all.
+	Cadence func(table string) Cadence
+
+	Latest bool // auto.offset.reset=latest: where a partition without any offset starts
+	Logger *slog.Logger
+
+	// Trouble is told, from Run's goroutine, what has not worked for longer than the error
+	// budget, when that changes; "" when all is well again. May be nil.
+	Trouble func(what string)
 
 	// Send puts messages on the control topic and returns when the broker has them.
 	Send func(ctx context.Context, messages ...any) error
@@ -69,7 +78,16 @@ type Coordinator struct {
 	known   map[string]TopicID               // ids seen, to notice a topic made anew
 	stored  map[connect.TopicPartition]int64 // group offsets as last read or committed
 
+	lanes  map[Target]*lane
+	untold []attempted                      // commits of which not all tables have the rows
+	ends   map[connect.TopicPartition]int64 // at the last flush
+	quiet  map[connect.TopicPartition]quiet // as last looked up
+
+	troubled string // what report told
+	reported time.Time
+
 	sequence  uint64
+	round     uint64 // number of the flush
 	commitID  [16]byte
 	gathering bool // commitID was published, answers are awaited
 	answered  map[connect.TopicPartition]bool
@@ -80,7 +98,7 @@ type Coordinator struct {
 	lastSent  time.Time // of the cycle
 	nextCheck time.Time // of the topic ids
 
-	jobs struct{ java, open, publish, store, send job }
+	jobs struct{ java, open, store, send, look job }
 	wg   sync.WaitGroup
 }
 
@@ -88,13 +106,20 @@ type Coordinator struct {
 // before a pause.
 type job struct {
 	busy  bool
+	begun time.Time     // if busy
 	after time.Time     // not before
 	pause time.Duration // grows with failures
+
+	failures int       // since the last success
+	since    time.Time // when the first of them was begun; zero: none
+	err      error     // of the last
 }
 
 // Rhythms of the coordinator.
 const (
-	heartbeat     = time.Second     // sessions are looked at
+	heartbeat     = time.Second // sessions are looked at
+	firstRetry    = 100 * time.Millisecond
+	lastRetry     = 10 * time.Second
 	resend        = 3 * time.Second // a cycle is sent again, though nothing has changed
 	checkInterval = 10 * time.Second
 	inboxSize     = 1024
@@ -105,9 +130,12 @@ func NewCoordinator(cfg Config) *Coordinator {
 	if cfg.Identity.Group == "" {
 		cfg.Identity.Group = cfg.Group.ID()
 	}
+	if cfg.Identity.ValidThroughKey == "" {
+		cfg.Identity.ValidThroughKey = apacheWatermark
+	}
 	return &Coordinator{
 		cfg: cfg, id: randomID(), inbox: make(chan any, inboxSize), wake: make(chan struct{}, 1), results: make(chan func() error),
-		finish: make(chan struct{}, 1),
+		finish: make(chan struct{}, 1), lanes: make(map[Target]*lane),
 		ledger: newLedger(), known: make(map[string]TopicID), stored: make(map[connect.TopicPartition]int64),
 	}
 }
@@ -189,10 +217,16 @@ func (c *Coordinator) next() time.Time {
 	case c.opened && !c.gathering && c.nextFlush.Before(at):
 		at = c.nextFlush // a flush that is due during a gathering follows at its end
 	}
-	for _, j := range []*job{&c.jobs.java, &c.jobs.open, &c.jobs.publish, &c.jobs.store, &c.jobs.send} {
+	sooner := func(j *job) {
 		if !j.after.IsZero() && j.after.After(time.Now()) && j.after.Before(at) {
 			at = j.after
 		}
+	}
+	for _, j := range []*job{&c.jobs.java, &c.jobs.open, &c.jobs.store, &c.jobs.send, &c.jobs.look} {
+		sooner(j)
+	}
+	for _, l := range c.lanes {
+		sooner(&l.job)
 	}
 	return at
 }
@@ -203,15 +237,19 @@ func (c *Coordinator) start(ctx context.Context, j *job, what string, work func(
 	if j.busy || time.Now().Before(j.after) {
 		return
 	}
-	j.busy = true
+	j.busy, j.begun = true, time.Now()
 	c.wg.Go(func() {
 		done, err := work(ctx)
 		result := func() error {
 			j.busy = false
 			if err == nil {
-				j.pause, j.after = 0, time.Time{}
+				j.pause, j.after, j.failures, j.since, j.err = 0, time.Time{}, 0, time.Time{}, nil
 				return done()
 			}
+			if j.failures++; j.since.IsZero() {
+				j.since = j.begun
+			}
+			j.err = err
 			j.pause = min(max(2*j.pause, firstRetry), lastRetry)
 			j.after = time.Now().Add(j.pause)
 			if !errors.Is(err, context.Canceled) {
@@ -240,9 +278,9 @@ func (c *Coordinator) take(m any) {
 		c.cfg.Logger.Info("a unit of another configuration is left alone", "unit", u.ID)
 		return
 	}
-	v := c.ledger.offer(u, c.jobs.publish.busy)
+	v := c.ledger.offer(u, c.stamp())
 	switch v {
-	case accepted, waits, known:
+	case accepted, waits, known, full:
 		if c.gathering && u.Cycle == c.commitID {
 			for _, r := range u.Ranges {
 				c.answered[r.TopicPartition] = true
@@ -265,7 +303,7 @@ func (c *Coordinator) step(ctx context.Context) {
 		return // between two generations there is nothing to coordinate for
 	}
 	if c.finishing {
-		c.complete(ctx)
+		c.complete(ctx, now)
 		return
 	}
 	if !c.alone(ctx) {
@@ -277,22 +315,28 @@ func (c *Coordinator) step(ctx context.Context) {
 	if !c.opened {
 		return
 	}
-	c.gather(now)
-	if len(c.ledger.units) > 0 && !c.gathering {
-		c.publish(ctx)
-	}
+	c.gather(ctx, now)
+	c.publish(ctx, now)
 	c.storeOffsets(ctx)
 	c.freshen(ctx)
+	c.report(now)
 	if c.dirty || now.Sub(c.lastSent) >= resend {
 		c.sendCycle(ctx)
 	}
 }
 
-// complete is the step of a coordinator that finishes.
-func (c *Coordinator) complete(ctx context.Context) {
-	if len(c.ledger.units) > 0 {
-		c.publish(ctx)
+func (c *Coordinator) stamp() stamp { return stamp{c.round, time.Now()} }
+
+func (c *Coordinator) cadence(target Target) Cadence {
+	if c.cfg.Cadence == nil {
+		return Cadence{Interval: c.cfg.Interval}
 	}
+	return c.cfg.Cadence(target.Table)
+}
+
+// complete is the step of a coordinator that finishes.
+func (c *Coordinator) complete(ctx context.Context, now time.Time) {
+	c.publish(ctx, now)
 	c.storeOffsets(ctx)
 	if c.beside.drained && c.beside.touched {
 		c.freshen(ctx)
@@ -301,8 +345,13 @@ func (c *Coordinator) complete(ctx context.Context) {
 
 // finished tells whether nothing is left to complete.
 func (c *Coordinator) finished() bool {
-	if len(c.ledger.units) > 0 || c.jobs.publish.busy || c.jobs.store.busy || c.jobs.java.busy || c.beside.touched {
+	if len(c.ledger.units) > 0 || c.jobs.store.busy || c.jobs.java.busy || c.beside.touched {
 		return false
+	}
+	for _, l := range c.lanes {
+		if l.busy {
+			return false
+		}
 	}
 	for tp, l := range c.ledger.levels {
 		if c.stored[tp] < l.Done {
@@ -314,7 +363,7 @@ func (c *Coordinator) finished() bool {
 
 func (c *Coordinator) dropUnsubscribed() {
 	for tp := range c.ledger.levels {
-		if !slices.Contains(c.session.Subscribed, tp) && !c.jobs.publish.busy {
+		if !slices.Contains(c.session.Subscribed, tp) {
 			c.ledger.drop(tp)
 			delete(c.stored, tp)
 		}
@@ -332,12 +381,12 @@ func (c *Coordinator) missing() []connect.TopicPartition {
 }
 
 // gather asks for a flush when the interval is over, and ends the asking when every
-// partition has answered or the timeout has passed. What comes without being asked for
-// (a task gives a partition up, a unit is announced again to this coordinator) is
-// committed at once: its partitions cannot be opened elsewhere before.
-func (c *Coordinator) gather(now time.Time) {
+// partition has answered or the timeout has passed.
+func (c *Coordinator) gather(ctx context.Context, now time.Time) {
 	if !c.gathering && !now.Before(c.nextFlush) {
-		c.commitID, c.gathering, c.dirty = randomID(), true, true
+		c.round++
+		c.commitID, c.gathering, c.dirty = c.newCommitID(), true, true
+		c.look(ctx)
 		c.answered = make(map[connect.TopicPartition]bool)
 		c.deadline = now.Add(c.cfg.Timeout)
 		for !now.Before(c.nextFlush) {
@@ -360,91 +409,6 @@ func (c *Coordinator) gather(now time.Time) {
 		c.cfg.Logger.Warn("commit timeout reached; committing what was announced", "partitions_without_answer", silent, "timeout", c.cfg.Timeout)
 		c.gathering = false
 	}
-}
-
-// publish carries all accepted units into their tables, side by side; refused ones are
-// dropped with those that depend on them, and the rest is tried again: tables that have
-// it see that it has landed.
-func (c *Coordinator) publish(ctx context.Context) {
-	units, levels, position, id := slices.Clone(c.ledger.units), c.ledger.snapshot(), c.beside.position, randomID()
-	c.start(ctx, &c.jobs.publish, "commit", func(ctx context.Context) (func() error, error) {
-		outcomes, err := c.publishAll(ctx, units, levels, position, id)
-		return func() error {
-			c.published(ctx, units, outcomes, id)
-			return nil
-		}, err
-	})
-}
-
-func (c *Coordinator) publishAll(ctx context.Context, units []*Unit, levels []Level, position Positions, id [16]byte) ([]outcome, error) {
-	p := newPublisher(&c.cfg, position)
-	var targets []Target
-	for _, u := range units {
-		for _, l := range u.Links {
-			if !slices.Contains(targets, l.Target) {
-				targets = append(targets, l.Target)
-			}
-		}
-	}
-	outcomes, errs := make([]outcome, len(targets)), make([]error, len(targets))
-	slots := make(chan struct{}, max(1, c.cfg.Threads))
-	var wg sync.WaitGroup
-	for i, t := range targets {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			outcomes[i], errs[i] = p.publish(ctx, t, units, levels, id)
-		})
-	}
-	wg.Wait()
-	return outcomes, errors.Join(errs...)
-}
-
-// published runs in Run. It is step C5 for refused units, C4 for the others.
-func (c *Coordinator) published(ctx context.Context, units []*Unit, outcomes []outcome, id [16]byte) {
-	refused := false
-	for _, o := range outcomes {
-		if o.refused == nil {
-			c.beside.touched = c.beside.touched || (o.snapshot != 0 && c.cfg.Java != nil)
-			continue
-		}
-		refused = true
-		for _, d := range c.ledger.refuse(o.refused) {
-			c.cfg.Logger.Warn("unit refused; its task reads the ranges again", "unit", d.ID, "table", o.target.Table, "reason", o.reason, "ranges", d.Ranges)
-		}
-	}
-	c.dirty = true
-	c.tell(ctx, outcomes, id, !refused)
-	if refused {
-		return // step publishes what is left
-	}
-	c.ledger.settle(units)
-	c.dropUnsubscribed()
-	c.ledger.offerWaiting()
-}
-
-// tell sends Java's events for other programs; nobody waits for them.
-func (c *Coordinator) tell(ctx context.Context, outcomes []outcome, id [16]byte, complete bool) {
-	var events []any
-	for _, o := range outcomes {
-		if o.snapshot != 0 {
-			ident := o.target.Identifier()
-			at := javaevent.Table{Catalog: c.cfg.CatalogName, Namespace: ident[:len(ident)-1], Name: ident[len(ident)-1], UUID: &o.uuid}
-			events = append(events, javaevent.CommitToTable{Commit: id, Table: at, Snapshot: &o.snapshot})
-			c.cfg.Logger.Info("committed", "table", o.target.Table, "branch", o.target.Branch, "snapshot", o.snapshot)
-		}
-	}
-	if len(events) == 0 {
-		return
-	}
-	if complete {
-		events = append(events, javaevent.CommitComplete{Commit: id})
-	}
-	c.wg.Go(func() {
-		if err := c.cfg.Send(ctx, events...); err != nil && ctx.Err() == nil {
-			c.cfg.Logger.Warn("commit events were not sent", "error", err)
-		}
-	})
 }
 
 // storeOffsets moves the group's offsets to done. It is a level: whatever was lost on
@@ -477,6 +441,7 @@ func (c *Coordinator) sendCycle(ctx context.Context) {
 	m := &Cycle{
 		Coordinator: c.id, Sequence: c.sequence, Epoch: c.session.Generation, ConfigHash: c.cfg.ConfigHash,
 		Commit: c.commitID, Levels: c.ledger.snapshot(), Void: slices.Clone(c.ledger.voidLog),
+		Stuck: c.ledger.foreseen(time.Now().Add(-foreseeAfter)),
 	}
 	c.dirty, c.lastSent = false, time.Now()
 	c.start(ctx, &c.jobs.send, "sending the cycle", func(ctx context.Context) (func() error, error) {

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 const (
 	messageVersion = 1
 	keyedVersion   = 2 // units with links of keyed tables
+	timedVersion   = 3 // units with timestamps, topic ids and bytes; cycles with partitions that are stuck
 
 	kindCycle = 1
 	kindUnit  = 2
@@ -37,8 +39,12 @@ func encodeMessage(m any) []byte {
 	var w writer
 	switch m := m.(type) {
 	case *Cycle:
-		w.b = append(w.b, messageVersion, kindCycle)
-		w.cycle(m)
+		version := byte(messageVersion)
+		if len(m.Stuck) > 0 {
+			version = timedVersion
+		}
+		w.b = append(w.b, version, kindCycle)
+		w.cycle(m, version)
 	case *Unit:
 		version := unitVersion(m)
 		w.b = append(w.b, version, kindUnit)
@@ -65,8 +71,8 @@ func decodeMessage(b []byte) (any, error) {
 		return nil, errShort
 	}
 	version := b[0]
-	if version < messageVersion || version > keyedVersion {
-		return nil, fmt.Errorf("message version %d, this worker knows %d to %d (upgrade it)", version, messageVersion, keyedVersion)
+	if version < messageVersion || version > timedVersion {
+		return nil, fmt.Errorf("message version %d, this worker knows %d to %d (upgrade it)", version, messageVersion, timedVersion)
 	}
 	if b[1] == 0 {
 		plain, err := gunzip(b[2:])
@@ -82,7 +88,7 @@ func decodeMessage(b []byte) (any, error) {
 	var m any
 	switch b[1] {
 	case kindCycle:
-		m = r.cycle()
+		m = r.cycle(version)
 	case kindUnit:
 		m = r.unit(version)
 	case kindHello:
@@ -149,7 +155,7 @@ func (r *reader) partition(topics []string) connect.TopicPartition {
 	return connect.TopicPartition{Topic: topics[i], Partition: int32(p)}
 }
 
-func (w *writer) cycle(c *Cycle) {
+func (w *writer) cycle(c *Cycle, version byte) {
 	w.id(c.Coordinator)
 	w.uvarint(c.Sequence)
 	w.varint(int64(c.Epoch))
@@ -172,9 +178,12 @@ func (w *writer) cycle(c *Cycle) {
 	for _, id := range c.Void {
 		w.unitID(id)
 	}
+	if version >= timedVersion {
+		w.stuck(c)
+	}
 }
 
-func (r *reader) cycle() *Cycle {
+func (r *reader) cycle(version byte) *Cycle {
 	c := &Cycle{Coordinator: r.id(), Sequence: r.uvarint(), Epoch: int32(r.varint()), ConfigHash: r.u64(), Commit: r.id()}
 	topics := r.topics()
 	c.Levels = make([]Level, 0, r.count(20))
@@ -187,10 +196,80 @@ func (r *reader) cycle() *Cycle {
 	for range cap(c.Void) {
 		c.Void = append(c.Void, r.unitID())
 	}
+	if version >= timedVersion {
+		r.stuck(c)
+	}
 	return c
 }
 
+// stuck writes what version 3 adds to a cycle: the tables, then for each partition its
+// place among the levels and its floors.
+func (w *writer) stuck(c *Cycle) {
+	var targets []Target
+	index := make(map[Target]int)
+	for _, s := range c.Stuck {
+		for t := range s.Floors {
+			if _, ok := index[t]; !ok {
+				index[t] = len(targets)
+				targets = append(targets, t)
+			}
+		}
+	}
+	slices.SortFunc(targets, func(a, b Target) int { return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Branch, b.Branch)) })
+	w.uvarint(uint64(len(targets)))
+	for i, t := range targets {
+		index[t] = i
+		w.text(t.Table)
+		w.text(t.Branch)
+	}
+	level := make(map[connect.TopicPartition]int, len(c.Levels))
+	for i, l := range c.Levels {
+		level[l.TopicPartition] = i
+	}
+	w.uvarint(uint64(len(c.Stuck)))
+	for _, s := range c.Stuck {
+		w.uvarint(uint64(level[s.TopicPartition]))
+		w.uvarint(uint64(len(s.Floors)))
+		for i, t := range targets {
+			if f, ok := s.Floors[t]; ok {
+				w.uvarint(uint64(i))
+				w.varint(f)
+			}
+		}
+	}
+}
+
+func (r *reader) stuck(c *Cycle) {
+	targets := make([]Target, 0, r.count(2))
+	for range cap(targets) {
+		targets = append(targets, Target{Table: r.text(), Branch: r.text()})
+	}
+	c.Stuck = make([]Stuck, 0, r.count(2))
+	for range cap(c.Stuck) {
+		at := r.uvarint()
+		n := r.count(2)
+		if at >= uint64(len(c.Levels)) {
+			r.fail()
+			return
+		}
+		s := Stuck{TopicPartition: c.Levels[at].TopicPartition, Floors: make(map[Target]int64, n)}
+		for range n {
+			i := r.uvarint()
+			if i >= uint64(len(targets)) {
+				r.fail()
+				return
+			}
+			s.Floors[targets[i]] = r.varint()
+		}
+		c.Stuck = append(c.Stuck, s)
+	}
+}
+
 func unitVersion(u *Unit) byte {
+	if slices.ContainsFunc(u.Ranges, func(r Range) bool { return r.Newest != None || r.TopicID != TopicID{} }) ||
+		slices.ContainsFunc(u.Links, func(l Link) bool { return l.Bytes != 0 }) {
+		return timedVersion
+	}
 	if slices.ContainsFunc(u.Links, func(l Link) bool { return l.Keyed }) {
 		return keyedVersion
 	}
@@ -212,12 +291,19 @@ func (w *writer) unit(u *Unit, version byte) {
 		w.uvarint(uint64(p.Partition))
 		w.varint(p.First)
 		w.varint(p.Next - p.First)
+		if version >= timedVersion {
+			w.id(p.TopicID)
+			w.varint(p.Newest)
+		}
 	}
 	w.uvarint(uint64(len(u.Links)))
 	for _, l := range u.Links {
 		w.link(l)
 		if version >= keyedVersion {
 			w.keyed(l)
+		}
+		if version >= timedVersion {
+			w.uvarint(uint64(l.Bytes))
 		}
 	}
 }
@@ -227,8 +313,11 @@ func (r *reader) unit(version byte) *Unit {
 	topics := r.topics()
 	u.Ranges = make([]Range, 0, r.count(4))
 	for range cap(u.Ranges) {
-		p := Range{TopicPartition: r.partition(topics), First: r.varint()}
+		p := Range{TopicPartition: r.partition(topics), First: r.varint(), Newest: None}
 		p.Next = p.First + r.varint()
+		if version >= timedVersion {
+			p.TopicID, p.Newest = r.id(), r.varint()
+		}
 		if p.Next < p.First {
 			r.fail()
 		}
@@ -239,6 +328,9 @@ func (r *reader) unit(version byte) *Unit {
 		l := r.link(len(u.Ranges))
 		if version >= keyedVersion {
 			r.keyed(&l)
+		}
+		if version >= timedVersion {
+			l.Bytes = int64(r.uvarint())
 		}
 		u.Links = append(u.Links, l)
 	}

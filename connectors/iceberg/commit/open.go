@@ -52,10 +52,6 @@ func (c *Coordinator) openPartitions(ctx context.Context, missing []connect.Topi
 
 func (c *Coordinator) openedPartitions(o *opener) error {
 	c.nextCheck = time.Now().Add(checkInterval)
-	if c.jobs.publish.busy && len(o.renewed) > 0 {
-		c.nextCheck = time.Now() // the units under way are refused or land first
-		return nil
-	}
 	for _, tp := range o.renewed {
 		c.cfg.Logger.Warn("topic was deleted and created again: its records are new, the floors of the old topic do not count", "partition", tp.String())
 		c.ledger.drop(tp)
@@ -78,7 +74,7 @@ func (c *Coordinator) openedPartitions(o *opener) error {
 	c.opened = true
 	if len(o.start) > 0 {
 		c.dirty = true
-		c.ledger.offerWaiting()
+		c.ledger.offerWaiting(c.stamp())
 	}
 	return nil
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
@@ -25,13 +23,14 @@ type publisher struct {
 	configHash uint64
 	property   string    // Java's, for the position in the control topic
 	position   Positions // nil: as the table has it
-	log        *slog.Logger
+	watermark  string    // property with the watermark
+	through    int64     // the watermark; None: as the table has it
 }
 
 func newPublisher(cfg *Config, position Positions) *publisher {
 	return &publisher{
 		catalog: cfg.Catalog, group: cfg.Identity.Group, task: cfg.Task, configHash: cfg.ConfigHash,
-		property: cfg.Identity.OffsetsProperty, position: position, log: cfg.Logger,
+		property: cfg.Identity.OffsetsProperty, position: position, watermark: cfg.Identity.ValidThroughKey, through: None,
 	}
 }
 
@@ -41,39 +40,16 @@ type outcome struct {
 	refused  *Unit  // not nil: nothing can be said before it is dropped
 	reason   string // of the refusal
 	snapshot int64  // of the new snapshot; 0 when the table needed none
+	through  int64  // watermark of the table; None for none
 	uuid     [16]byte
 }
 
-// Back-off between tries of one table.
-const (
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 10 * time.Second
-)
-
-// publish brings the links that units have for target into its table, each snapshot on a
-// pinned head: one for all links that only append, and one for each that has a key (see
-// gather). It tries until it is certain: after any error it loads the table
-// anew and decides from the floors it finds, with no memory of the try before. levels
-// gives done and the topic id of every partition. It returns an error only when ctx ends.
+// publish tries once to bring the links that units have for target into its table, each
+// snapshot on a pinned head: one for all links that only append, and one for each that has
+// a key (see gather). After an error nothing is certain: the next try loads the table anew
+// and decides from the floors it finds, with no memory of this one. levels gives done and
+// the topic id of every partition.
 func (p *publisher) publish(ctx context.Context, target Target, units []*Unit, levels []Level, commitID [16]byte) (outcome, error) {
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		out, err := p.try(ctx, target, units, levels, commitID)
-		if err == nil {
-			return out, nil
-		}
-		if ctx.Err() != nil {
-			return outcome{}, ctx.Err()
-		}
-		p.log.Warn("commit to table not confirmed; reading its head again", "table", target.Table, "branch", target.Branch, "retry_in", wait, "error", err)
-		select {
-		case <-ctx.Done():
-			return outcome{}, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-}
-
-func (p *publisher) try(ctx context.Context, target Target, units []*Unit, levels []Level, commitID [16]byte) (outcome, error) {
 	out := outcome{target: target}
 	t, err := p.catalog.LoadTable(ctx, target.Identifier())
 	if errors.Is(err, icebergcatalog.ErrNoSuchTable) {
@@ -99,6 +75,7 @@ func (p *publisher) try(ctx context.Context, target Target, units []*Unit, level
 		out.refused, out.reason = refused, reason
 		return out, nil
 	}
+	out.through = max(p.through, watermark(t, target.Branch, p.watermark))
 	for _, l := range levels {
 		floors.raise(sources[l.TopicPartition], None, l.Done)
 	}
@@ -230,6 +207,9 @@ func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, d
 	summary[configKey] = configText(p.configHash)
 	summary["kafka.connect.commit-id"] = uuid.UUID(commitID).String()
 	summary["kafka.connect.task-id"] = p.task
+	if through := max(p.through, watermark(t, branch, p.watermark)); through != None {
+		summary[p.watermark] = watermarkText(p.watermark, through)
+	}
 	if err := tx.NewRowDelta(summary).AddRows(d.rows...).AddDeletes(d.deletes...).Commit(ctx); err != nil {
 		return nil, fmt.Errorf("stage %d data files and %d delete files: %w", len(d.rows), len(d.deletes), err)
 	}

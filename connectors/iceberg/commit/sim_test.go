@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -115,8 +116,9 @@ type world struct {
 	generation int32
 	owner      map[connect.TopicPartition]int
 	members    [simTasks]*member
-	rows       map[string][]simRow // by file
-	gone       map[string][]int64  // keys, by equality delete file
+	broken     map[string]time.Time // tables of which the catalog knows nothing for now, until when
+	rows       map[string][]simRow  // by file
+	gone       map[string][]int64   // keys, by equality delete file
 }
 
 func (w *world) chance(percent int) bool {
@@ -140,7 +142,7 @@ func simulate(t *testing.T, seed uint64) {
 		w := &world{
 			t: t, log: slog.New(slog.NewTextHandler(out, nil)), catalog: icetest.New(icetest.NewFiles()), topicID: TopicID{7},
 			rng: rand.New(rand.NewPCG(seed, 1)), logEnd: make(map[connect.TopicPartition]int64), group: make(map[connect.TopicPartition]int64),
-			owner: make(map[connect.TopicPartition]int), rows: make(map[string][]simRow), gone: make(map[string][]int64), generation: 1,
+			owner: make(map[connect.TopicPartition]int), rows: make(map[string][]simRow), gone: make(map[string][]int64), broken: make(map[string]time.Time), generation: 1,
 		}
 		w.createTables()
 		w.catalog.Chaos(w.catalogFault)
@@ -238,8 +240,53 @@ func (w *world) disturb() {
 			}
 			w.mu.Unlock()
 			w.log.Info("sim: group offsets lost", "lost", lose)
+		case 7:
+			target := simTables[w.pick(len(simTables))]
+			w.breakTable(target, time.Duration(w.pick(60_000))*time.Millisecond)
 		}
 	}
+}
+
+// breakTable has the catalog answer nothing about a table for a while. It outlasts the
+// time of the other faults.
+func (w *world) breakTable(target Target, d time.Duration) {
+	w.log.Info("sim: table breaks", "table", target.Table, "for", d)
+	w.mu.Lock()
+	w.broken[target.Table] = time.Now().Add(d)
+	w.mu.Unlock()
+}
+
+// A simCatalog is the catalog with the tables that are broken.
+type simCatalog struct {
+	*icetest.Catalog
+	w *world
+}
+
+func (c simCatalog) check(ident table.Identifier) error {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if name := strings.Join(ident, "."); time.Now().Before(c.w.broken[name]) {
+		return fmt.Errorf("%w: table %s is broken", errSim, name)
+	}
+	return nil
+}
+
+func (c simCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	if err := c.check(ident); err != nil {
+		return nil, err
+	}
+	t, err := c.Catalog.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, err
+	}
+	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), t.FS, c), nil
+}
+
+func (c simCatalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	if err := c.check(ident); err != nil {
+		return nil, "", err
+	}
+	return c.Catalog.CommitTable(ctx, ident, reqs, updates)
 }
 
 func (w *world) foreign() {
@@ -610,7 +657,7 @@ func (m *member) lead(ctx context.Context, s connect.Session) {
 	switch {
 	case leads && m.coord == nil:
 		c := NewCoordinator(Config{
-			Group: m, Broker: m, Catalog: m.w.catalog, CatalogName: "iceberg", Tables: simTables, Task: "sim-" + s.Member, ConfigHash: 1,
+			Group: m, Broker: m, Catalog: simCatalog{m.w.catalog, m.w}, CatalogName: "iceberg", Tables: simTables, Task: "sim-" + s.Member, ConfigHash: 1,
 			Interval: 2 * time.Second, Timeout: 3 * time.Second, Threads: 2, Logger: m.w.log.With("coordinator", s.Member), Send: m.w.send,
 		})
 		var cctx context.Context
@@ -697,6 +744,7 @@ func (m *member) observe(ctx context.Context, cy *Cycle) {
 func (m *member) read(ctx context.Context) {
 	for tp := range m.owned {
 		pos, open := m.chain.Position(tp)
+		open = open && !m.chain.Held(tp)
 		m.w.mu.Lock()
 		end := m.w.logEnd[tp]
 		m.w.mu.Unlock()
@@ -718,7 +766,7 @@ func (m *member) take(ctx context.Context, tp connect.TopicPartition, offset int
 		}
 		if tab.table == nil || !tab.read.After(m.opened[tp]) {
 			asked := time.Now()
-			loaded, err := m.w.catalog.LoadTable(ctx, simTables[i].Identifier())
+			loaded, err := simCatalog{m.w.catalog, m.w}.LoadTable(ctx, simTables[i].Identifier())
 			if err != nil {
 				return false
 			}
@@ -732,7 +780,7 @@ func (m *member) take(ctx context.Context, tp connect.TopicPartition, offset int
 				return false
 			}
 		}
-		tab.f[tp] = tab.floors.F(source)
+		tab.f[tp] = max(tab.floors.F(source), m.chain.Foreseen(tp, simTables[i]))
 	}
 	for _, i := range simRoutes(tp, offset) {
 		if f := m.tables[i].f[tp]; f == None || offset >= f {

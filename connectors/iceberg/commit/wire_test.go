@@ -29,14 +29,19 @@ func TestMessagesRoundTrip(t *testing.T) {
 			c.Levels = append(c.Levels, Level{genTP(t), genID(t), end, rapid.Int64Range(0, end).Draw(t, "done")})
 			c.Void = append(c.Void, UnitID{genID(t), rapid.Uint64().Draw(t, "counter")})
 		}
+		for _, l := range c.Levels {
+			if rapid.Bool().Draw(t, "stuck") {
+				c.Stuck = append(c.Stuck, Stuck{l.TopicPartition, map[Target]int64{{"db.t", "main"}: l.Done, {"db.u", "b"}: l.End}})
+			}
+		}
 		roundTrip(t, c)
 		u := &Unit{ID: UnitID{genID(t), 7}, ConfigHash: 1, Cycle: genID(t)}
 		for range rapid.IntRange(1, 4).Draw(t, "ranges") {
 			first := rapid.Int64Range(-1, 1<<50).Draw(t, "first")
-			u.Ranges = append(u.Ranges, Range{genTP(t), first, first + rapid.Int64Range(0, 1000).Draw(t, "n")})
+			u.Ranges = append(u.Ranges, Range{genTP(t), genID(t), first, first + rapid.Int64Range(0, 1000).Draw(t, "n"), rapid.Int64Range(None, 1<<45).Draw(t, "newest")})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "links") {
-			l := Link{Target: Target{"db.t", "main"}, UUID: genID(t), Version: 2, SpecID: 1, Floors: map[int]int64{}, Records: 5, Files: rapid.SliceOfN(rapid.Byte(), 0, 20000).Draw(t, "files")}
+			l := Link{Target: Target{"db.t", "main"}, UUID: genID(t), Version: 2, SpecID: 1, Floors: map[int]int64{}, Records: 5, Bytes: rapid.Int64Range(0, 1<<50).Draw(t, "bytes"), Files: rapid.SliceOfN(rapid.Byte(), 0, 20000).Draw(t, "files")}
 			if l.Keyed = rapid.Bool().Draw(t, "keyed"); l.Keyed {
 				l.DeleteSpecID, l.Deletes = rapid.IntRange(0, 9).Draw(t, "spec"), rapid.SliceOf(rapid.Byte()).Draw(t, "deletes")
 			}

@@ -165,6 +165,21 @@ func (w *Writer) plan(s *connect.Schema) error {
 // Rows is the number of rows appended since the last Seal or Abort.
 func (w *Writer) Rows() int64 { return w.rows }
 
+// Bytes is about the size of the files since the last Seal or Abort, without the rows that
+// are not encoded yet.
+func (w *Writer) Bytes() int64 {
+	n := int64(0)
+	for _, f := range w.sealed {
+		n += f.file.FileSizeBytes()
+	}
+	for _, l := range w.lanes {
+		if l.enc != nil {
+			n += l.enc.written()
+		}
+	}
+	return n
+}
+
 // Dropped counts the record fields, ever, for which the table has no column.
 func (w *Writer) Dropped() int64 {
 	n := w.lost
