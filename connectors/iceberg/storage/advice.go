@@ -45,6 +45,7 @@ func Advice(err error) string {
 
 // awsAdvice is by error code. (Source: "Error responses" of the S3 API reference.)
 var awsAdvice = map[string]string{
+	"AuthenticationRequired":             "Google does not accept the token: check gcs.oauth2.token, gcs.keypath or the process's own credentials",
 	"InvalidAccessKeyId":                 "the store does not know this access key: check the access-key-id, and s3.endpoint if the store is not AWS",
 	"UnrecognizedClientException":        "AWS does not know this access key: check the access-key-id",
 	"SignatureDoesNotMatch":              "the secret does not fit the access key: check the secret-access-key",
@@ -52,7 +53,7 @@ var awsAdvice = map[string]string{
 	"InvalidToken":                       "the session token does not fit the access key: set all three anew",
 	"ExpiredToken":                       "the session token has expired: set a new one, or use a role",
 	"ExpiredTokenException":              "the session token has expired: set a new one, or use a role",
-	"AccessDenied":                       "these credentials may not do this here: allow s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload",
+	"AccessDenied":                       "these credentials may not do this here: allow s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload; on Google the role Storage Object User",
 	"AccessDeniedException":              "these credentials may not do this: extend the policy of the user or role",
 	"NoSuchBucket":                       "the bucket does not exist: create it, or correct the warehouse",
 	"PermanentRedirect":                  "the bucket is in another region: set client.region to the bucket's",

@@ -16,10 +16,12 @@ import (
 	icebergio "github.com/apache/iceberg-go/io"
 )
 
-// S3 is one object store under one set of credentials.
+// S3 is one object store under one set of credentials: Amazon S3, a store that is
+// compatible with it, or Google Cloud Storage by the API that it shares with S3.
 type S3 struct {
 	client *s3.Client
 	opts   s3Options
+	google bool
 }
 
 var _ FileIO = (*S3)(nil)
@@ -29,13 +31,13 @@ var _ FileIO = (*S3)(nil)
 func cutS3(location string) (bucket, key string, err error) {
 	scheme, rest, ok := strings.Cut(location, "://")
 	switch strings.ToLower(scheme) {
-	case "s3", "s3a", "s3n":
+	case "s3", "s3a", "s3n", "gs":
 	default:
 		ok = false
 	}
 	bucket, key, slash := strings.Cut(rest, "/")
 	if !ok || bucket == "" || !slash || key == "" {
-		return "", "", fmt.Errorf("S3 location %q: %w: want s3://bucket/key", location, fs.ErrInvalid)
+		return "", "", fmt.Errorf("location %q: %w: want s3://bucket/key or gs://bucket/key", location, fs.ErrInvalid)
 	}
 	return bucket, key, nil
 }
@@ -48,7 +50,8 @@ func (s *S3) Create(ctx context.Context, path string) (Writer, error) {
 
 // CreateNew implements [FileIO] by If-None-Match. The store must know conditional
 // writes: one that ignores the header replaces. After a lost reply fs.ErrExist may
-// be about the object just written.
+// be about the object just written. Google has no condition for uploads in parts: there
+// a new file must fit one part.
 func (s *S3) CreateNew(ctx context.Context, path string) (Writer, error) {
 	return s.create(ctx, path, true)
 }
@@ -106,7 +109,7 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 		scheme, rest, ok := strings.Cut(dir, "://")
 		bucket, key, _ := strings.Cut(rest, "/")
 		if !ok || bucket == "" {
-			yield(Info{}, fmt.Errorf("S3 location %q: %w: want s3://bucket/prefix", prefix, fs.ErrInvalid))
+			yield(Info{}, fmt.Errorf("location %q: %w: want s3://bucket/prefix or gs://bucket/prefix", prefix, fs.ErrInvalid))
 			return
 		}
 		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &key})

@@ -108,6 +108,11 @@ func (w *s3Writer) send() error {
 }
 
 func (w *s3Writer) begin() error {
+	if w.exclusive && w.s3.google {
+		err := fmt.Errorf("a new object on gs:// can have one part of %d bytes only: %w", w.s3.opts.partBytes, errors.ErrUnsupported)
+		w.cancel(err)
+		return err
+	}
 	in := &s3.CreateMultipartUploadInput{Bucket: &w.bucket, Key: &w.key, ServerSideEncryption: w.s3.opts.sse}
 	if w.s3.opts.sseKey != "" {
 		in.SSEKMSKeyId = &w.s3.opts.sseKey

@@ -146,7 +146,7 @@ func SelfTest(ctx context.Context, files FileIO, dir string) Report {
 // once is the same storage without retries: a self-test tells at once what is wrong.
 func once(files FileIO) FileIO {
 	if s, ok := files.(*S3); ok {
-		return &S3{client: s3.New(s.client.Options(), func(o *s3.Options) { o.Retryer = aws.NopRetryer{} }), opts: s.opts}
+		return &S3{client: s3.New(s.client.Options(), func(o *s3.Options) { o.Retryer = aws.NopRetryer{} }), opts: s.opts, google: s.google}
 	}
 	return files
 }
