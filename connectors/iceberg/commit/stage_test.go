@@ -456,7 +456,7 @@ func (r *run) observe(cy *Cycle) {
 	}
 	r.sent = true
 	r.opened <- l.End
-	u := &Unit{ID: UnitID{randomID(), 1}, ConfigHash: cy.ConfigHash, Ranges: []Range{{source, l.End, r.s.end}}}
+	u := &Unit{ID: UnitID{randomID(), 1}, ConfigHash: cy.ConfigHash, Ranges: []Range{{TopicPartition: source, First: l.End, Next: r.s.end, Newest: None}}}
 	for _, target := range stageTables {
 		t := r.s.load(target)
 		floors, err := ReadFloors(t, "main")
