@@ -300,6 +300,41 @@ func TestKeysWithEscapes(t *testing.T) {
 	}
 }
 
+// The key that is expected is compared by words: every length, with a byte changed at
+// every place, and with the data ending right behind it.
+func TestExpectedKeys(t *testing.T) {
+	for n := range 20 {
+		key := strings.Repeat("k", n)
+		others := []string{key, key + "k"}
+		for i := range n {
+			others = append(others, key[:i]+"j"+key[i+1:], key[:i])
+		}
+		for _, other := range others {
+			c := plain(t)
+			var arena connect.Arena
+			for _, k := range []string{key, other, key} {
+				for _, rest := range []string{"1}", " 1}", "", `1,"` + key + `":2,"a key of the end":3}`} {
+					data := []byte(`{"` + k + `":` + rest)
+					_, v, err := c.ToConnect(t.Context(), &arena, "topic", data)
+					if rest == "" {
+						if err == nil {
+							t.Errorf("%s: got %s, want an error", data, connecttest.Render(v))
+						}
+						continue
+					}
+					want := `{"` + k + `":1`
+					if len(rest) > 3 {
+						want += ` "` + key + `":2 "a key of the end":3`
+					}
+					if got := connecttest.Render(v); err != nil || got != want+"}" {
+						t.Errorf("after %q, %s: got %s, %v, want %s}", key, data, got, err, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestConfigure(t *testing.T) {
 	for key, value := range map[string]string{"schemas.enable": "yes", "schemas.cache.size": "-1", "decimal.format": "HEX", "replace.null.with.default": "1"} {
 		if err := new(json.Converter).Configure(map[string]string{key: value}, false); err == nil || !strings.Contains(err.Error(), key) {

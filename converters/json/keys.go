@@ -1,6 +1,10 @@
 package json
 
-import "github.com/firn-io/firn/connect"
+import (
+	"encoding/binary"
+
+	"github.com/firn-io/firn/connect"
+)
 
 // Bounds of what a converter remembers of keys.
 const (
@@ -15,6 +19,36 @@ type name struct {
 	text  string
 	value connect.Value
 	next  *name // the key that followed last time
+
+	// A short token as two words, and which of their bytes count; no byte for a long one.
+	words, masks [2]uint64
+}
+
+// shortToken is how many bytes two words hold, with one of the value after them.
+const shortToken = 15
+
+// prepare fills the words.
+func (n *name) prepare() {
+	if len(n.token) > shortToken {
+		return
+	}
+	var token, mask [16]byte
+	copy(token[:], n.token)
+	for i := range n.token {
+		mask[i] = 0xFF
+	}
+	for i := range n.words {
+		n.words[i] = binary.LittleEndian.Uint64(token[8*i:])
+		n.masks[i] = binary.LittleEndian.Uint64(mask[8*i:])
+	}
+}
+
+// at tells whether the token stands at p, with a byte after it.
+func (n *name) at(b []byte, p int) bool {
+	if p+16 <= len(b) && n.masks[0] != 0 {
+		return (binary.LittleEndian.Uint64(b[p:])^n.words[0])&n.masks[0]|(binary.LittleEndian.Uint64(b[p+8:])^n.words[1])&n.masks[1] == 0
+	}
+	return len(b)-p > len(n.token) && string(b[p:p+len(n.token)]) == n.token
 }
 
 // keys predicts the next key from the last: records of one topic mostly have the
@@ -28,7 +62,7 @@ type keys struct {
 
 // key reads a key and the colon after it and returns the position of the value.
 func (s *scanner) key(p int) (connect.Value, int) {
-	if n := s.keys.last.next; n != nil && len(s.b)-p > len(n.token) && string(s.b[p:p+len(n.token)]) == n.token {
+	if n := s.keys.last.next; n != nil && n.at(s.b, p) {
 		s.keys.last = n
 		p += len(n.token)
 		if s.b[p] <= ' ' {
@@ -70,6 +104,7 @@ func (k *keys) remember(v connect.Value, raw int) *name {
 		token := `"` + text + `":`
 		n = &name{token: token, text: token[1 : len(token)-2]}
 		n.value = connect.StringValue(n.text)
+		n.prepare()
 		k.known[n.text] = n
 	}
 	if n == nil {
