@@ -86,7 +86,7 @@ func bench(ctx context.Context) (err error) {
 	flag.StringVar(&s.dir, "dir", "", "`DIR` for topics and tables; a temporary one if empty, removed at the end")
 	flag.IntVar(&s.records, "records", 2_000_000, "records of each topic")
 	flag.IntVar(&s.runs, "runs", 3, "measured runs of each broker and format")
-	flag.IntVar(&s.interval, "interval", 500, "commit interval in ms")
+	flag.IntVar(&s.interval, "interval", 1000, "commit interval in ms")
 	flag.IntVar(&s.batch, "batch", 128<<10, "bytes of values in a record batch")
 	flag.StringVar(&s.profile, "profile", "", "`DIR` for a CPU profile of each run's worker")
 	flag.BoolVar(&s.count, "count", true, "make one more run, which counts allocations by where they are made")

@@ -21,6 +21,9 @@ import (
 // which makes it slow, so that it is a run of its own.
 const countEnv = "FIRN_BENCH_COUNT"
 
+// countAll is the rate of sampling that counts every allocation.
+const countAll = 1
+
 // beWorker is the process that is measured: exactly `firn distributed`, and a listener
 // that tells counters of the runtime. It does not return.
 func beWorker(args []string) {
@@ -65,8 +68,8 @@ func allocated() (a allocations) {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}}
 	metrics.Read(sample)
 	a.All = sample[0].Value.Uint64()
-	if runtime.MemProfileRate == 0 {
-		return a
+	if runtime.MemProfileRate != countAll {
+		return a // also while a profile is taken, which the collections would distort
 	}
 	runtime.GC() // the profile is that of the last cycle but one
 	runtime.GC()
@@ -103,7 +106,7 @@ func placeOf(stack []uintptr) place {
 	for {
 		f, more := frames.Next()
 		switch {
-		case strings.HasPrefix(f.Function, "github.com/apache/arrow-go/"), strings.HasPrefix(f.Function, module+"connectors/iceberg/datafile.(*encoder)"):
+		case strings.HasPrefix(f.Function, "github.com/apache/arrow-go/"), strings.HasPrefix(f.Function, module+"connectors/iceberg/pages."):
 			return inWriter
 		case strings.HasPrefix(f.Function, module+"worker/sink.(*loop).step"), strings.HasPrefix(f.Function, module+"internal/kafka.(*Fetcher)"),
 			strings.HasPrefix(f.Function, "github.com/IBM/sarama.(*FetchResponse)"):
