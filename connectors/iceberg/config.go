@@ -98,7 +98,8 @@ func (c *config) check() []error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.raw)) {
 		text := c.raw[key]
-		if key != keyPartitionBy && !(strings.HasPrefix(key, tablePrefix) && strings.HasSuffix(key, partitionBySuffix)) {
+		ofTable := strings.HasPrefix(key, tablePrefix) && strings.HasSuffix(key, partitionBySuffix)
+		if key != keyPartitionBy && !ofTable {
 			continue
 		}
 		if err := catalog.CheckPartitionBy(catalog.SplitPartitionBy(text)); err != nil {
@@ -131,7 +132,7 @@ func (c *config) partitions(name string) []string {
 // idColumns are the columns that tell the rows of a table apart, in the order given; none
 // leaves it to the table's identifier fields.
 func (c *config) idColumns(name string) []string {
-	return (connect.Values(c.raw)).List(c.idColumnsKey(name))
+	return connect.Values(c.raw).List(c.idColumnsKey(name))
 }
 
 // idColumnsKey is the key that names a table's ID columns. Apache's sink from 1.11 on asks

@@ -3,6 +3,7 @@ package iceberg
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -119,11 +120,9 @@ func notNegative(value string) error {
 
 func oneOf(values ...string) func(string) error {
 	return func(value string) error {
-		for _, v := range values {
-			if v == value {
-				return nil
-			}
+		if slices.Contains(values, value) {
+			return nil
 		}
-		return errors.New("String must be one of: " + strings.Join(values, ", ")) //nolint:staticcheck // Java's wording
+		return errors.New("String must be one of: " + strings.Join(values, ", "))
 	}
 }

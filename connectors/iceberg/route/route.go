@@ -110,7 +110,7 @@ func (r *Router) Known(topics []string) (ids []table.Identifier, all bool) {
 func (r *Router) Tables(rec *connect.Record, buf []table.Identifier) ([]table.Identifier, error) {
 	var ids []table.Identifier
 	var err error
-	switch r.from {
+	switch r.from { //nolint:exhaustive // the others have a value of their own in each record
 	case fromNothing:
 		return append(buf, r.static...), nil
 	case fromTopic:
