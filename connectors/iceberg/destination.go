@@ -97,11 +97,19 @@ func (t *Task) take(ctx context.Context, tp connect.TopicPartition, r *connect.R
 			return err
 		}
 	}
+	if t.cfg.keyed() && len(t.into) > 1 {
+		if err := t.sealSpilt(ctx, tp, r); err != nil {
+			return err
+		}
+	}
 	for _, d := range t.into {
 		if r.Offset < d.floor {
 			continue // the table has it
 		}
 		err := t.write(d, r)
+		if errors.Is(err, datafile.ErrSealFirst) {
+			err = t.sealFirst(ctx, d, tp, r)
+		}
 		if _, bad := errors.AsType[*connect.DataError](err); bad && t.cfg.evolve {
 			err = t.writeEvolving(ctx, d, tp, r, err)
 		}

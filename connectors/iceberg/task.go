@@ -219,10 +219,7 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 	}
 	t.chain.Saw(b.TopicPartition, newest)
 	t.chain.Advance(b.TopicPartition, b.Next)
-	if t.crowded() {
-		return t.flush(ctx, [16]byte{})
-	}
-	return nil
+	return t.makeRoom(ctx)
 }
 
 // topicIDs are the ids of a partition's topic as the cycles told them.

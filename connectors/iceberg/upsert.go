@@ -177,16 +177,47 @@ func (t *Task) apply(d *destination, r *connect.Record) error {
 	return d.keyed.Apply(c, r.ValueSchema, r.Value)
 }
 
-// crowded tells that rows with keys, which wait in memory for their seal, should not wait
-// for the next commit.
-func (t *Task) crowded() bool {
+// makeRoom is called after every batch. Rows with keys wait in memory for their seal; when
+// they fill it, those of the largest table go into its files early, or the unit ends before
+// the next commit asks for it.
+func (t *Task) makeRoom(ctx context.Context) error {
 	if !t.cfg.keyed() {
-		return false
+		return nil
 	}
-	for _, d := range t.tables {
-		if d.keyed != nil && d.keyed.Crowded() {
-			return true
+	for {
+		var largest *datafile.KeyedWriter
+		for _, d := range t.tables {
+			if d.keyed != nil && d.keyed.Crowded() && (largest == nil || d.keyed.Held() > largest.Held()) {
+				largest = d.keyed
+			}
+		}
+		if largest == nil {
+			return nil
+		}
+		if !largest.Spill() {
+			return t.flush(ctx, [16]byte{})
 		}
 	}
-	return false
+}
+
+// sealFirst writes a record whose key has a row in the open files: it ends their unit
+// before the record.
+func (t *Task) sealFirst(ctx context.Context, d *destination, tp connect.TopicPartition, r *connect.Record) error {
+	t.chain.Advance(tp, r.Offset)
+	if err := t.flush(ctx, [16]byte{}); err != nil {
+		return err
+	}
+	return t.write(d, r)
+}
+
+// sealSpilt does so ahead of a record that goes to several tables. One of them might ask
+// for it when another has the record already, in a unit that ends before it.
+func (t *Task) sealSpilt(ctx context.Context, tp connect.TopicPartition, r *connect.Record) error {
+	for _, d := range t.into {
+		if d.keyed != nil && d.keyed.Spilt() {
+			t.chain.Advance(tp, r.Offset)
+			return t.flush(ctx, [16]byte{})
+		}
+	}
+	return nil
 }

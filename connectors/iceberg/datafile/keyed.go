@@ -253,14 +253,14 @@ func (w *KeyedWriter) live() []int32 {
 func (w *KeyedWriter) account() {
 	held := int64(0)
 	if w.taken > 0 {
-		held = w.heldRows() + w.spilt.held()
+		held = w.Held() + w.spilt.held()
 	}
 	w.data.budget.keep(held - w.held)
 	w.held = held
 }
 
-// heldRows is the memory of rows that are not encoded.
-func (w *KeyedWriter) heldRows() int64 {
+// Held is the memory of rows that are not encoded, and their keys.
+func (w *KeyedWriter) Held() int64 {
 	return w.rows.Held() + w.gone.Columns().Held() + w.index.held() + int64(4*cap(w.owner))
 }
 
@@ -271,10 +271,10 @@ func (w *KeyedWriter) Crowded() bool { return w.data.budget.crowded() || w.held 
 // Err is the failure that ended the writer, if any.
 func (w *KeyedWriter) Err() error { return errors.Join(w.data.Err(), w.deletes.Err()) }
 
-// Spill encodes the rows so far. It is false, and nothing is done, when that would free
-// less than half of the memory: then Seal.
+// Spill encodes the rows so far. It is false, and nothing is done, when that would not
+// free more than half of the memory: then Seal.
 func (w *KeyedWriter) Spill() bool {
-	if 2*w.heldRows() < w.held {
+	if 2*w.Held() <= w.held {
 		return false
 	}
 	w.encode()
@@ -287,6 +287,9 @@ func (w *KeyedWriter) Spill() bool {
 	w.account()
 	return true
 }
+
+// Spilt tells whether a record may be refused with [ErrSealFirst].
+func (w *KeyedWriter) Spilt() bool { return w.spilt.n > 0 }
 
 // Seal encodes what is left of the rows, and the keys to delete, and hands both over as
 // [Writer.Seal] does. Neither may be announced without the other. The order in which

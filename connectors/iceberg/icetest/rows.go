@@ -23,8 +23,17 @@ func ReadRows(ctx context.Context, t *table.Table) ([]Row, error) {
 
 // ReadBranch is ReadRows of another branch.
 func ReadBranch(ctx context.Context, t *table.Table, branch string) ([]Row, error) {
+	head := t.SnapshotByName(branch)
+	if head == nil {
+		return nil, nil
+	}
+	return ReadSnapshot(ctx, t, head.SnapshotID)
+}
+
+// ReadSnapshot is ReadRows of any snapshot.
+func ReadSnapshot(ctx context.Context, t *table.Table, id int64) ([]Row, error) {
 	var rows []Row
-	err := scan(ctx, t, branch, func(batch arrow.RecordBatch) {
+	err := scan(ctx, t, id, func(batch arrow.RecordBatch) {
 		for i := range int(batch.NumRows()) {
 			row := make(Row, batch.NumCols())
 			for c, col := range batch.Columns() {
@@ -69,12 +78,8 @@ func CoordinateCounts(ctx context.Context, t *table.Table, topic, partition, off
 	return counts, nil
 }
 
-func scan(ctx context.Context, t *table.Table, branch string, each func(arrow.RecordBatch)) error {
-	head := t.SnapshotByName(branch)
-	if head == nil {
-		return nil
-	}
-	_, batches, err := t.Scan(table.WithSnapshotID(head.SnapshotID)).ToArrowRecords(ctx)
+func scan(ctx context.Context, t *table.Table, snapshot int64, each func(arrow.RecordBatch)) error {
+	_, batches, err := t.Scan(table.WithSnapshotID(snapshot)).ToArrowRecords(ctx)
 	if err != nil {
 		return fmt.Errorf("scan %v: %w", t.Identifier(), err)
 	}
