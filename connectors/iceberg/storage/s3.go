@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -64,7 +65,7 @@ func (s *S3) create(ctx context.Context, location string, exclusive bool) (Write
 	if err != nil {
 		return nil, err
 	}
-	return newS3Writer(ctx, s, location, bucket, key, exclusive), nil
+	return newPartWriter(ctx, &s3Upload{s3: s, bucket: bucket, key: key, exclusive: exclusive}, location, s.opts.partBytes), nil
 }
 
 // Open implements [FileIO].
@@ -73,7 +74,25 @@ func (s *S3) Open(ctx context.Context, location string) (icebergio.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	return openS3(ctx, s.client, location, bucket, key)
+	return openObject(ctx, location, s.reader(location, bucket, key))
+}
+
+// reader reads an object by stretches.
+func (s *S3) reader(location, bucket, key string) getter {
+	return func(ctx context.Context, off, n int64, etag *string) (span, error) {
+		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key, Range: aws.String(rangeHeader(off, n)), IfMatch: etag})
+		if status(err) == http.StatusRequestedRangeNotSatisfiable {
+			return span{}, errPastEnd
+		}
+		if err != nil {
+			return span{}, s3Error("read", location, err)
+		}
+		total, err := totalBytes(out.ContentRange, out.ContentLength)
+		if err != nil {
+			return span{}, errors.Join(fmt.Errorf("read %s: %w", location, err), out.Body.Close())
+		}
+		return span{out.Body, total, out.ETag, aws.ToTime(out.LastModified)}, nil
+	}
 }
 
 // ReadFile implements [FileIO], by one request.

@@ -15,16 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// S3 upload limits. A part of 8 MiB keeps an upload of two parts in flight within
-// 24 MiB of memory and still reaches 80 GB in S3's 10,000 parts.
-const (
-	defaultPartBytes = 8 << 20
-	minPartBytes     = 5 << 20 // S3's own lower limit for all parts but the last
-	maxPartBytes     = 1 << 30
-	maxParts         = 10_000
-	partsInFlight    = 2
-)
-
 // s3Options are the properties of Java's S3FileIO and AwsClientProperties that this
 // build understands. It is comparable: equal options share a client.
 type s3Options struct {
