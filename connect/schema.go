@@ -62,6 +62,11 @@ const (
 	LogicalTimestamp = "org.apache.kafka.connect.data.Timestamp" // INT64, milliseconds since the epoch
 )
 
+// ParameterAvroLogicalType is the schema parameter in which the Avro converter passes on
+// logical types that Connect has no name for: timestamp-micros, uuid and the like. Java's
+// converter drops them; values are the same.
+const ParameterAvroLogicalType = "avro.logicalType"
+
 // A Schema describes values. It is immutable once it has been handed on, so that
 // its address may serve as the key of whatever is compiled from it: a converter
 // returns the same *Schema for the same schema id.

@@ -223,9 +223,9 @@ func (t *Task) schemaFor(r *connect.Record) (*iceberg.Schema, error) {
 	var schema *iceberg.Schema
 	var err error
 	if r.ValueSchema != nil {
-		schema, err = columns.SchemaOf(r.ValueSchema, t.cfg.optional)
+		schema, err = columns.SchemaOf(r.ValueSchema, t.cfg.columnOptions())
 	} else {
-		schema, err = columns.Infer(r.Value, t.cfg.optional)
+		schema, err = columns.Infer(r.Value)
 	}
 	if err == nil && schema.NumFields() == 0 {
 		err = &connect.DataError{Msg: "no field of the record tells of a column, so no table can be created from it", Hint: "create the table, or let a fuller record come first"}

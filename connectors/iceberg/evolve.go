@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,9 +36,19 @@ import (
 // connector tend to meet a new field at the same time.
 const evolveSpread = 200 * time.Millisecond
 
+// columnOptions are those for tables that are yet to be created.
+func (c *config) columnOptions() columns.Options {
+	format, err := strconv.Atoi(c.createProps[table.PropertyFormatVersion])
+	if err != nil {
+		format = 2
+	}
+	return columns.Options{CaseInsensitive: c.anyCase, Evolve: c.evolve, ForceOptional: c.optional, FormatVersion: format, JavaTypes: c.javaTypes}
+}
+
 // columnOptions say how record fields find the columns of d.
 func (t *Task) columnOptions(d *destination) columns.Options {
-	o := columns.Options{CaseInsensitive: t.cfg.anyCase, NameMapping: d.table.NameMapping(), Evolve: t.cfg.evolve, ForceOptional: t.cfg.optional}
+	o := t.cfg.columnOptions()
+	o.NameMapping, o.FormatVersion = d.table.NameMapping(), d.table.Metadata().Version()
 	if t.cfg.keyed() {
 		if ids, err := t.cfg.keyOf(d.target.Table, d.table.Schema()); err == nil {
 			o.Key = ids

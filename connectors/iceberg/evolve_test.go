@@ -362,7 +362,7 @@ func TestTaskWidensPartitionColumn(t *testing.T) {
 			{ID: 1, Name: "p", Type: iceberg.PrimitiveTypes.Int32}, {ID: 2, Name: "o", Type: iceberg.PrimitiveTypes.Int64},
 			{ID: 3, Name: "n", Type: iceberg.PrimitiveTypes.Int32}, {ID: 4, Name: "d", Type: iceberg.DecimalTypeOf(4, 2)},
 		}
-		if _, err := catalog.EnsureTable(t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"n", "bucket(n, 4)", "d"}, nil); err != nil {
+		if _, err := catalog.EnsureTable(t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"n", "bucket(n, 4)", "d"}, map[string]string{table.ParquetCompressionKey: "uncompressed"}); err != nil {
 			t.Fatal(err)
 		}
 		narrow, wide := schema(connect.Int32, "4"), schema(connect.Int64, "12")

@@ -163,8 +163,10 @@ func (t *translator) transparent(u *avro.UnionSchema) avro.Schema {
 func (t *translator) shape(s *connect.Schema, a avro.Schema) (err error) {
 	switch a := a.(type) {
 	case *avro.PrimitiveSchema:
+		unnamed(s, a)
 		return primitive(s, a)
 	case *avro.FixedSchema:
+		unnamed(s, a)
 		bytesOrDecimal(s, a)
 		parameter(s, fixedSize, strconv.Itoa(a.Size()))
 	case *avro.EnumSchema:
@@ -214,6 +216,15 @@ func primitive(s *connect.Schema, a *avro.PrimitiveSchema) error {
 		return errors.New("Connect type annotation for Avro int field is null") //nolint:staticcheck // Java's words
 	}
 	return nil
+}
+
+// unnamed passes on the logical types that Connect has no name for. Java drops them; a sink
+// that knows what a number means needs them.
+func unnamed(s *connect.Schema, a avro.PropertySchema) {
+	switch name := strings.ToLower(logicalType(a)); name {
+	case "time-micros", "timestamp-micros", "timestamp-nanos", "local-timestamp-millis", "local-timestamp-micros", "local-timestamp-nanos", "uuid":
+		parameter(s, connect.ParameterAvroLogicalType, name)
+	}
 }
 
 // bytesOrDecimal looks at the properties, not at what the parser made of them: Java

@@ -125,7 +125,7 @@ func supported(path string, t iceberg.Type) error {
 	switch t := t.(type) {
 	case iceberg.BooleanType, iceberg.Int32Type, iceberg.Int64Type, iceberg.Float32Type, iceberg.Float64Type,
 		iceberg.DateType, iceberg.TimeType, iceberg.TimestampType, iceberg.TimestampTzType,
-		iceberg.StringType, iceberg.UUIDType, iceberg.BinaryType, iceberg.FixedType, iceberg.DecimalType:
+		iceberg.TimestampNsType, iceberg.TimestampTzNsType, iceberg.VariantType, iceberg.StringType, iceberg.UUIDType, iceberg.BinaryType, iceberg.FixedType, iceberg.DecimalType:
 		return nil
 	case *iceberg.StructType:
 		if len(t.FieldList) == 0 {
@@ -145,7 +145,7 @@ func supported(path string, t iceberg.Type) error {
 		}
 		return supported(path+".value", t.ValueType)
 	}
-	return fmt.Errorf("column %q has type %s, which this build cannot write yet: use another type or drop the column", path, t)
+	return fmt.Errorf("column %q has type %s, which this build cannot write: use another type or drop the column", path, t)
 }
 
 func newVector(t iceberg.Type, at arrow.DataType) *vector {
@@ -155,7 +155,7 @@ func newVector(t iceberg.Type, at arrow.DataType) *vector {
 		v.kind = kindBool
 	case iceberg.Int32Type, iceberg.DateType:
 		v.kind = kindInt32
-	case iceberg.Int64Type, iceberg.TimeType, iceberg.TimestampType, iceberg.TimestampTzType:
+	case iceberg.Int64Type, iceberg.TimeType, iceberg.TimestampType, iceberg.TimestampTzType, iceberg.TimestampNsType, iceberg.TimestampTzNsType:
 		v.kind = kindInt64
 	case iceberg.Float32Type:
 		v.kind = kindFloat32
@@ -169,6 +169,10 @@ func newVector(t iceberg.Type, at arrow.DataType) *vector {
 		v.kind, v.width = kindFixed, t.Len()
 	case iceberg.StringType, iceberg.BinaryType:
 		v.kind, v.off = kindBytes, []int32{0}
+	case iceberg.VariantType:
+		v.kind = kindStruct
+		metadata, value := iceberg.PrimitiveTypes.Binary, iceberg.PrimitiveTypes.Binary
+		v.kids = []*vector{newVector(metadata, arrow.BinaryTypes.Binary), newVector(value, arrow.BinaryTypes.Binary)}
 	case *iceberg.StructType:
 		v.kind = kindStruct
 		st := at.(*arrow.StructType)

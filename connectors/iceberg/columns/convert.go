@@ -46,13 +46,8 @@ func (f *field) int32Of(v connect.Value) (int64, error) {
 		return days, nil
 	case v.Kind() == connect.String:
 		return f.parseInt(v)
-	case f.temporal() && f.to == toDate:
-		if f.from == dateSource && v.Kind() == connect.Int {
-			return v.Int(), nil
-		}
-		// Java divides java.util.Date's milliseconds toward zero: -1 ms is 1970-01-01.
-		ms, err := f.millis(v)
-		return ms / millisPerDay, err
+	case f.to == toDate && f.isTime():
+		return f.days(v)
 	case f.temporal():
 		return 0, f.mismatch(v)
 	}
@@ -87,62 +82,6 @@ func (f *field) parseInt(v connect.Value) (int64, error) {
 		return 0, f.outOfRange(v)
 	}
 	return 0, f.malformed(v)
-}
-
-// appendTime writes microseconds since midnight from milliseconds or an ISO time.
-func (f *field) appendTime(vec *vector, v connect.Value) error {
-	var ms int64
-	var err error
-	switch {
-	case v.Kind() == connect.String:
-		us, ok := parseTime(v.Text())
-		if !ok {
-			return f.malformed(v)
-		}
-		vec.pushInt64(us)
-		return nil
-	case f.temporal():
-		ms, err = f.millis(v)
-	default:
-		ms, err = f.integer(v)
-	}
-	if err != nil {
-		return err
-	}
-	if ms < 0 || ms >= millisPerDay {
-		return f.outOfRange(v)
-	}
-	vec.pushInt64(ms * 1000)
-	return nil
-}
-
-// appendTimestamp writes microseconds since the epoch from milliseconds or text. A
-// timestamp keeps the local time of a text and drops its offset; a timestamptz
-// stores the instant, and a text without offset is UTC.
-func (f *field) appendTimestamp(vec *vector, v connect.Value) error {
-	var ms int64
-	var err error
-	switch {
-	case v.Kind() == connect.String:
-		us, ok := parseTimestamp(v.Text(), f.to == toTimestampTz)
-		if !ok {
-			return f.malformed(v)
-		}
-		vec.pushInt64(us)
-		return nil
-	case f.temporal():
-		ms, err = f.millis(v)
-	default:
-		ms, err = f.integer(v)
-	}
-	if err != nil {
-		return err
-	}
-	if ms < math.MinInt64/1000 || ms > math.MaxInt64/1000 {
-		return f.outOfRange(v)
-	}
-	vec.pushInt64(ms * 1000)
-	return nil
 }
 
 func (f *field) appendFloat(vec *vector, v connect.Value) error {
@@ -190,7 +129,7 @@ func (f *field) floatOf(v connect.Value) (float64, error) {
 		}
 		return x, nil
 	case connect.Bytes:
-		if f.from == decimalSource {
+		if f.isDecimal() {
 			bits := 64
 			if f.to == toFloat {
 				bits = 32
@@ -245,7 +184,7 @@ func parseFloat(s string, bits int) (x float64, ok, inRange bool) {
 func (f *field) appendBinary(vec *vector, v connect.Value) error {
 	start := len(vec.data)
 	switch {
-	case v.Kind() == connect.Bytes && f.from != decimalSource:
+	case v.Kind() == connect.Bytes && !f.isDecimal():
 		vec.data = append(vec.data, v.Bytes()...)
 	case v.Kind() == connect.String:
 		var ok bool
@@ -283,7 +222,13 @@ func appendBase64(dst []byte, s string) ([]byte, bool) {
 	return out, true
 }
 
+// appendUUID writes UUIDs from text, and from 16 bytes.
 func (f *field) appendUUID(vec *vector, v connect.Value) error {
+	if v.Kind() == connect.Bytes && v.Len() == 16 && !f.isDecimal() {
+		vec.data = append(vec.data, v.Bytes()...)
+		vec.pushed()
+		return nil
+	}
 	if v.Kind() != connect.String {
 		return f.mismatch(v)
 	}

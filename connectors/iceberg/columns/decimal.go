@@ -44,7 +44,7 @@ func (f *field) appendDecimal(vec *vector, v connect.Value) error {
 		}
 		return f.pushRescaled(vec, v, scale)
 	case connect.Bytes:
-		if f.from != decimalSource {
+		if !f.isDecimal() {
 			return f.mismatch(v)
 		}
 		b := v.Bytes()
@@ -62,6 +62,26 @@ func (f *field) appendDecimal(vec *vector, v connect.Value) error {
 		return f.pushRescaled(vec, v, f.scale)
 	}
 	return f.mismatch(v)
+}
+
+// isDecimal tells whether bytes are the unscaled value of a decimal.
+func (f *field) isDecimal() bool {
+	return f.from.source == decimalSource || f.from.source == variableDecimalSource
+}
+
+// unscaled takes a decimal of variable scale apart; the scale is the field's until the
+// next value.
+func (f *field) unscaled(v connect.Value) (connect.Value, bool) {
+	parts := v.Fields()
+	if v.Kind() != connect.Struct || len(parts) != len(f.schema.Fields) || parts[f.scaleAt].Kind() != connect.Int || parts[f.unscaledAt].Kind() != connect.Bytes {
+		return v, false
+	}
+	scale := parts[f.scaleAt].Int()
+	if scale < -maxDigits || scale > maxDigits {
+		return v, false
+	}
+	f.scale = int(scale)
+	return parts[f.unscaledAt], true
 }
 
 // pushRescaled pushes scratch.x, which has the given scale, at the column's scale.

@@ -54,7 +54,7 @@ func (c Change) String() string {
 func Evolve(s *connect.Schema, v *connect.Value, table *iceberg.Schema, opts Options) ([]Change, error) {
 	e := evolver{
 		compiler: compiler{plan: &Plan{}, fold: opts.folds()},
-		mapper:   mapper{forceOptional: opts.ForceOptional},
+		mapper:   mapper{opts: opts},
 		mapped:   opts.NameMapping != nil,
 		fixed:    slices.Concat(table.IdentifierFieldIDs, opts.Key),
 	}

@@ -28,21 +28,12 @@ const (
 	toTime
 	toTimestamp
 	toTimestampTz
+	toTimestampNs
+	toTimestampTzNs
+	toVariant
 	toStruct
 	toList
 	toMap
-)
-
-// A source is what the record's schema says about a value beyond its kind.
-type source uint8
-
-const (
-	plain source = iota
-	float32Source
-	decimalSource
-	dateSource
-	timeSource
-	timestampSource
 )
 
 // A field writes one column, or one part of a nested column.
@@ -52,9 +43,12 @@ type field struct {
 	typ      iceberg.Type
 	required bool
 
-	from   source
-	scale  int             // of a decimal source
-	schema *connect.Schema // of the record's value; nil if unknown
+	from    meaning
+	toMicro int64           // what takes an integer to microseconds since the epoch, if it means that
+	scale   int             // of a decimal source
+	schema  *connect.Schema // of the record's value; nil if unknown
+
+	scaleAt, unscaledAt int // fields of a decimal of variable scale
 
 	precision, toScale int // of a decimal column
 	limit              *big.Int
@@ -68,32 +62,7 @@ type field struct {
 type scratch struct {
 	text, digits []byte
 	x, y, z      big.Int
-}
-
-const millisPerDay = 24 * 60 * 60 * 1000
-
-// readSource takes what matters from the record's schema.
-func (f *field) readSource() error {
-	if f.schema == nil {
-		return nil
-	}
-	switch {
-	case f.schema.Type == connect.Float32:
-		f.from = float32Source
-	case f.schema.Type == connect.BytesType && f.schema.Name == connect.LogicalDecimal:
-		scale, err := decimalScale(f.schema)
-		if err != nil {
-			return fmt.Errorf("column %q: the record's decimal has no scale: %w", f.path, err)
-		}
-		f.from, f.scale = decimalSource, scale
-	case f.schema.Type == connect.Int32 && f.schema.Name == connect.LogicalDate:
-		f.from = dateSource
-	case f.schema.Type == connect.Int32 && f.schema.Name == connect.LogicalTime:
-		f.from = timeSource
-	case f.schema.Type == connect.Int64 && f.schema.Name == connect.LogicalTimestamp:
-		f.from = timestampSource
-	}
-	return nil
+	variant      variantWriter
 }
 
 func (f *field) setTarget(t iceberg.Type) {
@@ -127,6 +96,12 @@ func (f *field) setTarget(t iceberg.Type) {
 		f.to = toTimestamp
 	case iceberg.TimestampTzType:
 		f.to = toTimestampTz
+	case iceberg.TimestampNsType:
+		f.to = toTimestampNs
+	case iceberg.TimestampTzNsType:
+		f.to = toTimestampTzNs
+	case iceberg.VariantType:
+		f.to = toVariant
 	default:
 		panic(fmt.Sprintf("columns: type %s passed the check of supported types", t))
 	}
@@ -145,7 +120,7 @@ func (f *field) quick(vec *vector, v *connect.Value) bool {
 		vec.pushText(s)
 	case toLong:
 		x := v.Int()
-		if x == 0 || f.from != plain {
+		if x == 0 || f.from.javaDate {
 			return false
 		}
 		vec.pushInt64(x)
@@ -163,16 +138,16 @@ func (f *field) quick(vec *vector, v *connect.Value) bool {
 		vec.pushBool(true)
 	case toInt:
 		x := v.Int()
-		if x == 0 || x != int64(int32(x)) || f.from != plain {
+		if x == 0 || x != int64(int32(x)) || f.from.javaDate {
 			return false
 		}
 		vec.pushInt32(int32(x))
 	case toTimestamp, toTimestampTz:
 		x := v.Int()
-		if x == 0 || f.from != plain && f.from != timestampSource || x < math.MinInt64/1000 || x > math.MaxInt64/1000 {
+		if x == 0 || f.toMicro == 0 || x < math.MinInt64/1000 || x > math.MaxInt64/1000 {
 			return false
 		}
-		vec.pushInt64(x * 1000)
+		vec.pushInt64(x * f.toMicro)
 	default:
 		return false
 	}
@@ -189,6 +164,12 @@ func (f *field) append(vec *vector, v connect.Value) error {
 		vec.pushNull()
 		return nil
 	}
+	if f.from.source == variableDecimalSource && f.to >= toInt && f.to <= toDecimal {
+		var ok bool
+		if v, ok = f.unscaled(v); !ok {
+			return f.mismatch(v)
+		}
+	}
 	switch f.to {
 	case toBool:
 		return f.appendBool(vec, v)
@@ -198,7 +179,7 @@ func (f *field) append(vec *vector, v connect.Value) error {
 		return f.appendLong(vec, v)
 	case toTime:
 		return f.appendTime(vec, v)
-	case toTimestamp, toTimestampTz:
+	case toTimestamp, toTimestampTz, toTimestampNs, toTimestampTzNs:
 		return f.appendTimestamp(vec, v)
 	case toFloat, toDouble:
 		return f.appendFloat(vec, v)
@@ -210,6 +191,8 @@ func (f *field) append(vec *vector, v connect.Value) error {
 		return f.appendBinary(vec, v)
 	case toUUID:
 		return f.appendUUID(vec, v)
+	case toVariant:
+		return f.appendVariant(vec, v)
 	case toStruct:
 		return f.appendStruct(vec, v)
 	case toList:
@@ -297,16 +280,20 @@ func (f *field) malformed(v connect.Value) error {
 }
 
 func (f *field) classOf(v connect.Value) string {
-	switch f.from {
-	case dateSource:
+	switch {
+	case f.from.javaDate && f.from.source == dateSource:
 		return "a Connect Date"
-	case timeSource:
+	case f.from.javaDate && f.from.source == timeSource:
 		return "a Connect Time"
-	case timestampSource:
+	case f.from.javaDate:
 		return "a Connect Timestamp"
-	case decimalSource:
+	case f.from.source == decimalSource:
 		return "a Connect Decimal"
-	case plain, float32Source:
+	case f.from.source == dateSource || f.from.source == timeSource || f.from.source == timestampSource:
+		if f.schema.Name == "" {
+			return "an Avro " + f.schema.Parameters[connect.ParameterAvroLogicalType]
+		}
+		return "a " + f.schema.Name
 	}
 	return v.Kind().String()
 }
@@ -348,7 +335,7 @@ func (f *field) integer(v connect.Value) (int64, error) {
 		}
 		return 0, f.outOfRange(v)
 	case connect.Bytes:
-		if f.from == decimalSource {
+		if f.isDecimal() {
 			if x, ok := f.wholeDecimal(v.Bytes()); ok {
 				return x, nil
 			}
@@ -356,24 +343,4 @@ func (f *field) integer(v connect.Value) (int64, error) {
 		}
 	}
 	return 0, f.mismatch(v)
-}
-
-// millis reads a logical date, time or timestamp as java.util.Date's milliseconds.
-func (f *field) millis(v connect.Value) (int64, error) {
-	if v.Kind() != connect.Int {
-		return 0, f.mismatch(v)
-	}
-	x := v.Int()
-	if f.from == dateSource {
-		if x < math.MinInt64/millisPerDay || x > math.MaxInt64/millisPerDay {
-			return 0, f.outOfRange(v)
-		}
-		x *= millisPerDay
-	}
-	return x, nil
-}
-
-// temporal tells whether the record's schema calls the value a date or a time.
-func (f *field) temporal() bool {
-	return f.from == dateSource || f.from == timeSource || f.from == timestampSource
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func inputs(t *testing.T, label string) input {
 	}
 	all := map[string]input{
 		"Byte 1":                   {integer(1), &connect.Schema{Type: connect.Int8}},
-		"Int 7":                    {value: integer(7)},
+		"Int 7":                    {integer(7), &connect.Schema{Type: connect.Int32}},
 		"Long 2^40":                {value: integer(1 << 40)},
 		"Long 1704164645123":       {value: integer(1704164645123)},
 		"Float 1.1f":               {connect.FloatValue(float64(float32(1.1))), &connect.Schema{Type: connect.Float32}},
@@ -107,6 +108,8 @@ var types = map[string]iceberg.Type{
 	"binary": iceberg.PrimitiveTypes.Binary, "fixed4": iceberg.FixedTypeOf(4),
 	"date": iceberg.PrimitiveTypes.Date, "time": iceberg.PrimitiveTypes.Time,
 	"timestamp": iceberg.PrimitiveTypes.Timestamp, "timestamptz": iceberg.PrimitiveTypes.TimestampTz,
+	"variant":      iceberg.VariantType{},
+	"timestamp_ns": iceberg.PrimitiveTypes.TimestampNs, "timestamptz_ns": iceberg.PrimitiveTypes.TimestampTzNs,
 	"list<int>":    &iceberg.ListType{ElementID: 2, Element: iceberg.PrimitiveTypes.Int32},
 	"map<str,int>": &iceberg.MapType{KeyID: 2, KeyType: iceberg.PrimitiveTypes.String, ValueID: 3, ValueType: iceberg.PrimitiveTypes.Int32},
 	"struct<a:int>": &iceberg.StructType{FieldList: []iceberg.NestedField{
@@ -132,10 +135,26 @@ var refused = map[string]string{
 	"timestamptz|Double 1e20": "becomes 1969-12-31", "timestamptz|Double NaN": "becomes 1970-01-01",
 }
 
+// unreachable are inputs that no converter of Connect makes: objects of Java alone.
+var unreachable = []string{"Character", "LocalDate", "LocalDateTime", "OffsetDateTime+1", "UUID"}
+
+// accepted are the lines where Java refuses the value and we store it: all values that a
+// timestamp takes, for columns of nanoseconds, and java.util.Date as a variant, for which
+// Java does not look at the schema.
+func accepted(target, label string) bool {
+	return target == "timestamp_ns" || target == "variant" && strings.HasPrefix(label, "Date(")
+}
+
 func TestConvert(t *testing.T) {
-	seen := 0
+	seen, lines := 0, 0
 	for _, line := range vectors(t, "testdata/convert.tsv") {
 		target, label, want := line[0], line[1], strings.Join(line[2:], "\t")
+		if lines++; slices.Contains(unreachable, label) || accepted(target, label) {
+			continue // see TestSemanticTypes and TestVariant for what comes out of the latter
+		}
+		if in := inputs(t, label); target == "variant" && in.schema == nil {
+			want = strings.ReplaceAll(want, "type=INT32", "type=INT64") // the vectors hold Integers; converters give Longs
+		}
 		schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "c", Type: types[target]})
 		got, err := convertOne(t, schema, inputs(t, label))
 		if err != nil {
@@ -159,6 +178,9 @@ func TestConvert(t *testing.T) {
 		case !same(got, want):
 			t.Errorf("%s <- %s: got %s, want %s", target, label, got, want)
 		}
+	}
+	if lines != 19*49 {
+		t.Errorf("%d lines, want 19 types times 49 inputs", lines)
 	}
 	if seen != len(refused) {
 		t.Errorf("%d of %d listed differences are in the vectors", seen, len(refused))
@@ -227,6 +249,10 @@ func java(t iceberg.Type, v *vector, i int) string {
 		return "LocalDateTime:" + time.UnixMicro(v.i64[i]).UTC().Format("2006-01-02T15:04:05.999999")
 	case iceberg.TimestampTzType:
 		return "OffsetDateTime:" + time.UnixMicro(v.i64[i]).UTC().Format("2006-01-02T15:04:05.999999Z")
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+		return fmt.Sprintf("Nanos:%d", v.i64[i])
+	case iceberg.VariantType:
+		return "VariantData:" + variantText(v.kids[0].bytesAt(i), v.kids[1].bytesAt(i))
 	case *iceberg.ListType:
 		var out []string
 		for k := v.off[i]; k < v.off[i+1]; k++ {
@@ -294,7 +320,7 @@ func TestInfer(t *testing.T) {
 		if differs, ok := inferred[line[0]]; ok {
 			want = differs
 		}
-		sc, err := Infer(object(text("c"), in.value), false)
+		sc, err := Infer(object(text("c"), in.value))
 		if err != nil {
 			t.Errorf("%s: %v", line[0], err)
 			continue

@@ -16,11 +16,11 @@ import (
 // first element of a list and has no type for bytes, it merges what all elements tell,
 // and bytes are binary: otherwise values of the very record would be left out. Columns are optional in any case and stand in the order of
 // the map's keys.
-func Infer(v connect.Value, forceOptional bool) (*iceberg.Schema, error) {
+func Infer(v connect.Value) (*iceberg.Schema, error) {
 	if v.Kind() != connect.Map {
 		return nil, &connect.DataError{Msg: "a table schema needs a map value, not " + v.Kind().String(), Hint: "use a converter or a transformation that gives maps or structs"}
 	}
-	m := mapper{forceOptional: forceOptional}
+	m := mapper{}
 	fields, err := m.inferFields(v, 0)
 	if err != nil {
 		return nil, err

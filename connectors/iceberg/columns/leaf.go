@@ -32,8 +32,8 @@ func findLeaf(fields []iceberg.NestedField, vecs []*vector, id int) (Leaf, bool)
 // Null tells whether row i has no value; the other methods then give the zero value.
 func (l Leaf) Null(i int) bool { return l.v.isNull(i) }
 
-// Int is the value of an int, date (days), long, time or timestamp (microseconds)
-// column, 0 or 1 of a boolean, and the bits of a float or double.
+// Int is the value of an int, date (days), long, time or timestamp (microseconds, or
+// nanoseconds) column, 0 or 1 of a boolean, and the bits of a float or double.
 func (l Leaf) Int(i int) int64 {
 	switch l.v.kind { //nolint:exhaustive // the others are no numbers
 	case kindInt32:
@@ -80,6 +80,8 @@ func (s *sampler) visit(out map[string]bool, path string, t iceberg.Type, v *vec
 		for i, f := range t.FieldList {
 			s.visit(out, path+"."+f.Name, f.Type, v.kids[i])
 		}
+	case iceberg.VariantType:
+		out[path+".metadata"], out[path+".value"] = s.repeats(v.kids[0]), s.repeats(v.kids[1])
 	case *iceberg.ListType:
 		s.visit(out, path+".list.element", t.Element, v.kids[0])
 	case *iceberg.MapType:

@@ -32,6 +32,13 @@ type Options struct {
 	// ForceOptional makes everything inside new columns optional
 	// (iceberg.tables.schema-force-optional).
 	ForceOptional bool
+
+	// FormatVersion of the table decides which types new columns may have.
+	FormatVersion int
+
+	// JavaTypes gives new columns the types that the Java sink would give them: numbers and
+	// texts for Debezium's and Avro's times and UUIDs (iceberg.tables.java-types-enabled).
+	JavaTypes bool
 }
 
 // folds tells whether the case of names is ignored.
@@ -370,6 +377,12 @@ func (c compiler) fieldOf(path string, record *connect.Schema, t iceberg.Type, r
 	f := &field{path: path, typ: t, required: required, schema: record, scratch: &c.plan.scratch}
 	if err := f.readSource(); err != nil {
 		return nil, err
+	}
+	switch {
+	case f.from.source == plain || f.from.source == timestampSource && f.from.unit == milli:
+		f.toMicro = milli / micro
+	case f.from.source == timestampSource && f.from.unit == micro:
+		f.toMicro = 1
 	}
 	var err error
 	switch t := t.(type) {

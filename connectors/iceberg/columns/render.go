@@ -17,7 +17,7 @@ func (f *field) appendString(vec *vector, v connect.Value) error {
 		vec.pushText(v.Text())
 		return nil
 	}
-	if f.temporal() || v.Kind() == connect.Bytes && f.from != decimalSource {
+	if f.temporal() || v.Kind() == connect.Bytes && !f.isDecimal() {
 		return f.mismatch(v)
 	}
 	vec.data = f.render(vec.data, v)
@@ -35,14 +35,14 @@ func (f *field) render(dst []byte, v connect.Value) []byte {
 	case connect.Int:
 		return strconv.AppendInt(dst, v.Int(), 10)
 	case connect.Float:
-		if f.from == float32Source {
+		if f.from.source == float32Source {
 			return appendFloat(dst, v.Float(), 32)
 		}
 		return appendFloat(dst, v.Float(), 64)
 	case connect.String:
 		return append(dst, v.Text()...)
 	case connect.Bytes:
-		if f.from == decimalSource {
+		if f.isDecimal() {
 			return f.appendDecimalText(dst, v.Bytes())
 		}
 	case connect.Array, connect.Map, connect.Struct:

@@ -18,13 +18,14 @@ const maxPrecision = 38
 
 // SchemaOf maps the Connect schema of a record to a table schema, with field ids
 // from 1 in the order of iceberg-go, as the Java sink maps it when it creates a
-// table. With forceOptional every column is optional. A struct without fields
-// becomes no column. It fails with a [connect.DataError] that names the field.
-func SchemaOf(s *connect.Schema, forceOptional bool) (*iceberg.Schema, error) {
+// table; but Debezium's and Avro's dates, times and UUIDs get the types they stand for,
+// unless opts.JavaTypes. With opts.ForceOptional every column is optional. A struct without
+// fields becomes no column. It fails with a [connect.DataError] that names the field.
+func SchemaOf(s *connect.Schema, opts Options) (*iceberg.Schema, error) {
 	if s == nil || s.Type != connect.StructType {
 		return nil, &connect.DataError{Msg: "a table schema needs a STRUCT value", Hint: "use a converter or a transformation that gives structs"}
 	}
-	m := mapper{forceOptional: forceOptional}
+	m := mapper{opts: opts}
 	fields, err := m.fields("", s, 0)
 	if err != nil {
 		return nil, err
@@ -43,8 +44,8 @@ func freshIDs(fields []iceberg.NestedField) (*iceberg.Schema, error) {
 
 // A mapper gives out provisional field ids while it maps.
 type mapper struct {
-	forceOptional bool
-	last          int
+	opts Options
+	last int
 }
 
 func (m *mapper) id() int {
@@ -63,7 +64,7 @@ func (m *mapper) fields(path string, s *connect.Schema, depth int) ([]iceberg.Ne
 			return nil, err
 		}
 		if t != nil {
-			out = append(out, iceberg.NestedField{ID: m.id(), Name: f.Name, Type: t, Required: !f.Schema.Optional && !m.forceOptional})
+			out = append(out, iceberg.NestedField{ID: m.id(), Name: f.Name, Type: t, Required: !f.Schema.Optional && !m.opts.ForceOptional})
 		}
 	}
 	return out, nil
@@ -74,23 +75,17 @@ func (m *mapper) typeOf(path string, s *connect.Schema, depth int) (iceberg.Type
 	if depth > maxDepth {
 		return nil, &connect.DataError{Msg: fmt.Sprintf("field %q: the schema nests deeper than %d levels or refers to itself", path, maxDepth)}
 	}
+	if meant := meaningOf(s); meant.java(s) || !m.opts.JavaTypes {
+		if t := meant.columnType(m.opts.FormatVersion); t != nil {
+			return t, nil
+		}
+	}
 	switch s.Type {
 	case connect.Boolean:
 		return iceberg.PrimitiveTypes.Bool, nil
-	case connect.Int8, connect.Int16:
-		return iceberg.PrimitiveTypes.Int32, nil
-	case connect.Int32:
-		switch s.Name {
-		case connect.LogicalDate:
-			return iceberg.PrimitiveTypes.Date, nil
-		case connect.LogicalTime:
-			return iceberg.PrimitiveTypes.Time, nil
-		}
+	case connect.Int8, connect.Int16, connect.Int32:
 		return iceberg.PrimitiveTypes.Int32, nil
 	case connect.Int64:
-		if s.Name == connect.LogicalTimestamp {
-			return iceberg.PrimitiveTypes.TimestampTz, nil
-		}
 		return iceberg.PrimitiveTypes.Int64, nil
 	case connect.Float32:
 		return iceberg.PrimitiveTypes.Float32, nil
@@ -106,9 +101,6 @@ func (m *mapper) typeOf(path string, s *connect.Schema, depth int) (iceberg.Type
 		}
 		return iceberg.PrimitiveTypes.Binary, nil
 	case connect.StringType:
-		if s.Name == "uuid" {
-			return iceberg.PrimitiveTypes.UUID, nil
-		}
 		return iceberg.PrimitiveTypes.String, nil
 	case connect.ArrayType:
 		return m.list(path, s, depth)
@@ -129,7 +121,7 @@ func (m *mapper) list(path string, s *connect.Schema, depth int) (iceberg.Type, 
 	if err != nil || elem == nil {
 		return nil, err
 	}
-	return &iceberg.ListType{ElementID: m.id(), Element: elem, ElementRequired: !s.Elem.Optional && !m.forceOptional}, nil
+	return &iceberg.ListType{ElementID: m.id(), Element: elem, ElementRequired: !s.Elem.Optional && !m.opts.ForceOptional}, nil
 }
 
 func (m *mapper) mapOf(path string, s *connect.Schema, depth int) (iceberg.Type, error) {
@@ -143,7 +135,7 @@ func (m *mapper) mapOf(path string, s *connect.Schema, depth int) (iceberg.Type,
 	}
 	return &iceberg.MapType{
 		KeyID: m.id(), KeyType: key,
-		ValueID: m.id(), ValueType: value, ValueRequired: !s.Elem.Optional && !m.forceOptional,
+		ValueID: m.id(), ValueType: value, ValueRequired: !s.Elem.Optional && !m.opts.ForceOptional,
 	}, nil
 }
 

@@ -1,7 +1,5 @@
 package columns
 
-import "math"
-
 // parseDate reads java.time's ISO_LOCAL_DATE, yyyy-MM-dd with a sign before years of
 // more than four digits, as days since the epoch.
 func parseDate(s string) (days int64, ok bool) {
@@ -36,14 +34,13 @@ func date(s string) (days int64, n int) {
 	return civilDays(year, month, day), i + 6
 }
 
-// parseTime reads ISO_LOCAL_TIME, HH:mm[:ss[.fraction]], as microseconds since
-// midnight; what is finer is cut.
-func parseTime(s string) (micros int64, ok bool) {
-	micros, n := clock(s)
-	return micros, n > 0 && n == len(s)
+// parseTime reads ISO_LOCAL_TIME, HH:mm[:ss[.fraction]], as nanoseconds since midnight.
+func parseTime(s string) (ns int64, ok bool) {
+	ns, n := clock(s)
+	return ns, n > 0 && n == len(s)
 }
 
-func clock(s string) (micros int64, n int) {
+func clock(s string) (ns int64, n int) {
 	if len(s) < 5 || s[2] != ':' {
 		return 0, 0
 	}
@@ -52,55 +49,46 @@ func clock(s string) (micros int64, n int) {
 	if !ok1 || !ok2 || hour > 23 || minute > 59 {
 		return 0, 0
 	}
-	micros = (hour*60 + minute) * 60_000_000
+	ns = (hour*60 + minute) * 60_000 * milli
 	if len(s) < 8 || s[5] != ':' {
-		return micros, 5
+		return ns, 5
 	}
 	second, ok := twoDigits(s[6:])
 	if !ok || second > 59 {
-		return micros, 5
+		return ns, 5
 	}
-	micros += second * 1_000_000
+	ns += second * 1000 * milli
 	n = 8
 	if n == len(s) || s[n] != '.' {
-		return micros, n
+		return ns, n
 	}
 	n++
-	unit := int64(100_000)
+	unit := int64(100 * milli)
 	for digits := 0; n < len(s) && s[n] >= '0' && s[n] <= '9' && digits < 9; digits++ {
-		micros += unit * int64(s[n]-'0')
+		ns += unit * int64(s[n]-'0')
 		unit /= 10
 		n++
 	}
-	return micros, n
+	return ns, n
 }
 
 // parseTimestamp reads a date and a time with T or one blank between them and an
-// optional offset (Z, +hh, +hhmm, +hh:mm), as microseconds since the epoch. With
-// instant the offset counts, otherwise it is only checked.
-func parseTimestamp(s string, instant bool) (micros int64, ok bool) {
+// optional offset (Z, +hh, +hhmm, +hh:mm), as days since the epoch and nanoseconds from
+// there. With instant the offset counts, otherwise it is only checked.
+func parseTimestamp(s string, instant bool) (days, ns int64, ok bool) {
 	days, n := date(s)
 	if n == 0 || n == len(s) || s[n] != 'T' && s[n] != ' ' && s[n] != 't' {
-		return 0, false
+		return 0, 0, false
 	}
 	s = s[n+1:]
-	micros, n = clock(s)
-	if n == 0 {
-		return 0, false
+	if ns, n = clock(s); n == 0 {
+		return 0, 0, false
 	}
 	offset, ok := zone(s[n:])
-	if !ok {
-		return 0, false
-	}
-	const microsPerDay = 24 * 60 * 60 * 1_000_000
-	if days < math.MinInt64/microsPerDay+2 || days > math.MaxInt64/microsPerDay-2 {
-		return 0, false
-	}
-	micros += days * microsPerDay
 	if instant {
-		micros -= offset * 60_000_000
+		ns -= offset * 60_000 * milli
 	}
-	return micros, true
+	return days, ns, ok
 }
 
 // zone reads an offset in minutes; no text is no offset. At most 18 hours.

@@ -102,6 +102,8 @@ func literal(t iceberg.Type, l columns.Leaf, i int) (iceberg.Literal, error) {
 		return iceberg.NewLiteral(iceberg.Time(l.Int(i))), nil
 	case iceberg.TimestampType, iceberg.TimestampTzType:
 		return iceberg.NewLiteral(iceberg.Timestamp(l.Int(i))), nil
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+		return iceberg.NewLiteral(iceberg.TimestampNano(l.Int(i))), nil
 	case iceberg.StringType:
 		return iceberg.NewLiteral(string(l.Bytes(i))), nil
 	case iceberg.UUIDType:

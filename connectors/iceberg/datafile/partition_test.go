@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"pgregory.net/rapid"
@@ -24,6 +25,9 @@ func TestTransformKeys(t *testing.T) {
 	number := func(g *rapid.Generator[int64]) *rapid.Generator[connect.Value] { return rapid.Map(g, connect.IntValue) }
 	strings := rapid.Map(rapid.StringN(0, 6, -1), connect.StringValue)
 	blobs := rapid.Map(rapid.SliceOfN(rapid.ByteRange(0, 3), 0, 5), connect.BytesValue)
+	nanos := rapid.Map(rapid.OneOf(rapid.Int64Range(-5000, 5000), rapid.Int64()), func(ns int64) connect.Value {
+		return text(time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.999999999"))
+	})
 	sources := []source{
 		{iceberg.PrimitiveTypes.Bool, rapid.Map(rapid.Bool(), connect.BoolValue)},
 		{iceberg.PrimitiveTypes.Int32, number(rapid.OneOf(rapid.Int64Range(-50, 50), rapid.Int64Range(math.MinInt32, math.MaxInt32)))},
@@ -34,6 +38,8 @@ func TestTransformKeys(t *testing.T) {
 		{iceberg.PrimitiveTypes.Time, number(rapid.Int64Range(0, 86_399_999))},
 		{iceberg.PrimitiveTypes.Timestamp, number(rapid.OneOf(rapid.Int64Range(-100_000_000_000, 100_000_000_000), rapid.Int64Range(-10, 10)))},
 		{iceberg.PrimitiveTypes.TimestampTz, number(rapid.Int64Range(-100_000_000_000, 100_000_000_000))},
+		{iceberg.PrimitiveTypes.TimestampNs, nanos},
+		{iceberg.PrimitiveTypes.TimestampTzNs, nanos},
 		{iceberg.PrimitiveTypes.String, strings},
 		{iceberg.PrimitiveTypes.Binary, blobs},
 		{iceberg.FixedTypeOf(2), rapid.Map(rapid.SliceOfN(rapid.ByteRange(0, 2), 2, 2), connect.BytesValue)},

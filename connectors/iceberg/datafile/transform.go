@@ -24,19 +24,19 @@ func keyOf(t iceberg.Transform, source iceberg.Type) (keyFunc, error) {
 	if !t.CanTransform(source) {
 		return nil, fmt.Errorf("transform %s does not take %s", t, source)
 	}
-	_, isDate := source.(iceberg.DateType)
+	day := perDay(source)
 	switch t := t.(type) {
 	case iceberg.IdentityTransform:
 		return identityKey(source), nil
 	case iceberg.YearTransform:
-		return datedKey(isDate, func(d int64) int64 { return int64(dayTime(d).Year()) }), nil
+		return datedKey(day, func(d int64) int64 { return int64(dayTime(d).Year()) }), nil
 	case iceberg.MonthTransform:
-		return datedKey(isDate, func(d int64) int64 { tm := dayTime(d); return int64(tm.Year())*12 + int64(tm.Month()) }), nil
+		return datedKey(day, func(d int64) int64 { tm := dayTime(d); return int64(tm.Year())*12 + int64(tm.Month()) }), nil
 	case iceberg.DayTransform:
-		return datedKey(isDate, func(d int64) int64 { return d }), nil
+		return datedKey(day, func(d int64) int64 { return d }), nil
 	case iceberg.HourTransform:
 		return func(key []byte, l columns.Leaf, i int) []byte {
-			return appendInt(key, floorDiv(l.Int(i), time.Hour.Microseconds()))
+			return appendInt(key, floorDiv(l.Int(i), day/24))
 		}, nil
 	case iceberg.BucketTransform:
 		return bucketKey(source, int32(t.NumBuckets)), nil
@@ -56,14 +56,21 @@ func identityKey(source iceberg.Type) keyFunc {
 	return func(key []byte, l columns.Leaf, i int) []byte { return appendInt(key, l.Int(i)) }
 }
 
-// datedKey is the key of a transform of the day, of a date or of microseconds.
-func datedKey(isDate bool, ofDay func(int64) int64) keyFunc {
+// perDay is a day in the unit of a column of dates or timestamps.
+func perDay(source iceberg.Type) int64 {
+	switch source.(type) {
+	case iceberg.DateType:
+		return 1
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+		return 24 * time.Hour.Nanoseconds()
+	}
+	return 24 * time.Hour.Microseconds()
+}
+
+// datedKey is the key of a transform of the day.
+func datedKey(perDay int64, ofDay func(int64) int64) keyFunc {
 	return func(key []byte, l columns.Leaf, i int) []byte {
-		day := l.Int(i)
-		if !isDate {
-			day = floorDiv(day, 24*time.Hour.Microseconds())
-		}
-		return appendInt(key, ofDay(day))
+		return appendInt(key, ofDay(floorDiv(l.Int(i), perDay)))
 	}
 }
 
@@ -88,6 +95,12 @@ func bucketKey(source iceberg.Type, buckets int32) keyFunc {
 		return func(key []byte, l columns.Leaf, i int) []byte {
 			var b [16]byte
 			return bucket(key, murmur3(shortest(&b, l.Decimal(i))))
+		}
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType: // the bucket of the microsecond
+		return func(key []byte, l columns.Leaf, i int) []byte {
+			var b [8]byte
+			binary.LittleEndian.PutUint64(b[:], uint64(floorDiv(l.Int(i), time.Microsecond.Nanoseconds())))
+			return bucket(key, murmur3(b[:]))
 		}
 	}
 	return func(key []byte, l columns.Leaf, i int) []byte {
