@@ -82,7 +82,7 @@ func (c *config) keyOf(name string, schema *iceberg.Schema) ([]int, error) {
 		if len(schema.IdentifierFieldIDs) == 0 {
 			return nil, fmt.Errorf("table %s: rows cannot be replaced without a key (set iceberg.table.%s.id-columns or iceberg.tables.default-id-columns, or the table's identifier fields)", name, name)
 		}
-		return schema.IdentifierFieldIDs, nil
+		return schema.IdentifierFieldIDs, c.checkTypes(name, schema, schema.IdentifierFieldIDs)
 	}
 	var ids []int
 	for _, col := range columns {
@@ -97,7 +97,18 @@ func (c *config) keyOf(name string, schema *iceberg.Schema) ([]int, error) {
 			ids = append(ids, f.ID)
 		}
 	}
-	return ids, nil
+	return ids, c.checkTypes(name, schema, ids)
+}
+
+// checkTypes is for keys that delete files are written for.
+func (c *config) checkTypes(name string, schema *iceberg.Schema, key []int) error {
+	if !c.keyed() {
+		return nil
+	}
+	if err := datafile.CheckKey(schema, key); err != nil {
+		return fmt.Errorf("table %s: %w (choose other id-columns)", name, err)
+	}
+	return nil
 }
 
 // deleteSpec is the partition spec under which deletes of a key reach all its rows. That

@@ -78,8 +78,8 @@ func NewKeyedWriter(cfg KeyedConfig) (*KeyedWriter, error) {
 	if cfg.FormatVersion < 2 {
 		return nil, errors.New("its format version is 1, which has no row-level deletes: upgrade the table (format-version=2)")
 	}
-	if len(cfg.Key) == 0 {
-		return nil, errors.New("it has no key")
+	if err := CheckKey(cfg.Schema, cfg.Key); err != nil {
+		return nil, err
 	}
 	if cfg.Budget == nil {
 		cfg.Budget = NewBudget(DefaultBudgetBytes, nil)
@@ -99,25 +99,56 @@ func NewKeyedWriter(cfg KeyedConfig) (*KeyedWriter, error) {
 	if w.deletes, err = NewWriter(del); err != nil {
 		return nil, err
 	}
-	if w.key, err = keyParts(cfg.Schema, cfg.Key, w.rows); err != nil {
-		return nil, err
-	}
-	w.lost, err = keyParts(cfg.Schema, cfg.Key, w.gone.Columns())
-	return w, err
+	w.key, w.lost = keyParts(cfg.Schema, cfg.Key, w.rows), keyParts(cfg.Schema, cfg.Key, w.gone.Columns())
+	return w, nil
 }
 
-func keyParts(schema *iceberg.Schema, ids []int, c *columns.Columns) ([]keyPart, error) {
+func keyParts(schema *iceberg.Schema, ids []int, c *columns.Columns) []keyPart {
 	var parts []keyPart
 	for _, id := range ids {
 		field, _ := schema.FindFieldByID(id)
-		switch field.Type.(type) {
-		case iceberg.Float32Type, iceberg.Float64Type:
-			return nil, fmt.Errorf("column %q is a %s, which no key can have (Iceberg compares keys for equality)", field.Name, field.Type)
-		}
 		leaf, _ := c.Leaf(id)
 		parts = append(parts, keyPart{leaf, identityKey(field.Type)})
 	}
-	return parts, nil
+	return parts
+}
+
+// CheckKey says why the columns with these field ids cannot be the key of a table, if they
+// cannot.
+func CheckKey(schema *iceberg.Schema, ids []int) error {
+	if len(ids) == 0 {
+		return errors.New("no columns for a key")
+	}
+	for _, id := range ids {
+		field, ok := columnOf(schema.Fields(), id)
+		if !ok {
+			return fmt.Errorf("no column has id %d, outside of lists and maps", id)
+		}
+		_, primitive := field.Type.(iceberg.PrimitiveType)
+		switch field.Type.(type) {
+		case iceberg.Float32Type, iceberg.Float64Type:
+			primitive = false
+		}
+		if !primitive {
+			return fmt.Errorf("column %q is a %s, which no key can have: equality deletes take whole numbers, decimals, times, texts and bytes", field.Name, field.Type.Type())
+		}
+	}
+	return nil
+}
+
+// columnOf finds a column at the top or inside structs.
+func columnOf(fields []iceberg.NestedField, id int) (iceberg.NestedField, bool) {
+	for _, f := range fields {
+		if f.ID == id {
+			return f, true
+		}
+		if st, ok := f.Type.(*iceberg.StructType); ok {
+			if found, ok := columnOf(st.FieldList, id); ok {
+				return found, true
+			}
+		}
+	}
+	return iceberg.NestedField{}, false
 }
 
 // Data is the writer of the data files: whose failures, schema and counts count.

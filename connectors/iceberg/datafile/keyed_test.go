@@ -24,6 +24,7 @@ var keyedSchema = iceberg.NewSchema(0,
 		{ID: 6, Name: "region", Type: iceberg.PrimitiveTypes.String},
 	}}},
 	iceberg.NestedField{ID: 3, Name: "v", Type: iceberg.PrimitiveTypes.String, Required: true},
+	iceberg.NestedField{ID: 7, Name: "tags", Type: &iceberg.ListType{ElementID: 8, Element: iceberg.PrimitiveTypes.String}},
 )
 
 func keyedConfig(io IO) KeyedConfig {
@@ -275,10 +276,12 @@ func TestNewKeyedWriterRefuses(t *testing.T) {
 		want   string
 	}{
 		{"format version", func(c *KeyedConfig) { c.FormatVersion = 1 }, "format version is 1"},
-		{"no key", func(c *KeyedConfig) { c.Key = nil }, "no key"},
+		{"no key", func(c *KeyedConfig) { c.Key = nil }, "no columns"},
 		{"float", func(c *KeyedConfig) { c.Key = []int{5} }, `"height" is a double`},
-		{"struct", func(c *KeyedConfig) { c.Key = []int{2} }, `"at" is nested in a list or map, or is a struct`},
-		{"unknown", func(c *KeyedConfig) { c.Key = []int{9} }, "no column with id 9"},
+		{"struct", func(c *KeyedConfig) { c.Key = []int{2} }, `"at" is a struct`},
+		{"list", func(c *KeyedConfig) { c.Key = []int{7} }, `"tags" is a list`},
+		{"in a list", func(c *KeyedConfig) { c.Key = []int{8} }, "no column has id 8, outside of lists"},
+		{"unknown", func(c *KeyedConfig) { c.Key = []int{9} }, "no column has id 9"},
 		{"partition of another column", func(c *KeyedConfig) {
 			c.DeleteSpec = iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{3}, FieldID: 1000, Name: "p", Transform: iceberg.IdentityTransform{}})
 		}, `partition field "p"`},
