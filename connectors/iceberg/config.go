@@ -70,7 +70,7 @@ func parseConfig(raw map[string]string) (*config, error) {
 		createProps:  under(raw, "iceberg.tables.auto-create-props."),
 		writeProps:   under(raw, "iceberg.table.write-props."), // as Tabular's code and Apache 1.6 spell it
 		drops:        dropPolicy(v[keyDropPolicy]),
-		catalogName:  v["iceberg.catalog"],
+		catalogName:  v[keyCatalog],
 		catalogProps: under(raw, "iceberg.catalog."),
 		kafkaProps:   under(raw, "iceberg.kafka."),
 		controlTopic: v["iceberg.control.topic"],

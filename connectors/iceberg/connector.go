@@ -40,6 +40,7 @@ type Connector struct {
 	Dial        kafka.Dialer
 
 	accepted *acceptance
+	doubts   []error // what the last validation found missing that the sink can do without
 	config   map[string]string
 }
 

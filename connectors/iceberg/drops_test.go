@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
@@ -126,7 +127,7 @@ func TestDropsOfMissingTable(t *testing.T) {
 			if err := s.catalog.CreateNamespace(s.t.Context(), ident[:1], nil); err != nil {
 				s.t.Fatal(err)
 			}
-			if _, err := s.catalog.CreateTable(s.t.Context(), ident, schema); err != nil {
+			if _, err := s.catalog.CreateTable(s.t.Context(), ident, schema, icebergcatalog.WithProperties(iceberg.Properties{table.ParquetCompressionKey: "uncompressed"})); err != nil {
 				s.t.Fatal(err)
 			}
 			s.mustPoll(lookAgain)

@@ -20,6 +20,7 @@ const (
 	keyUpsert          = "iceberg.tables.upsert-mode-enabled"
 	keyJavaTypes       = "iceberg.tables.java-types-enabled"
 	keyDropPolicy      = "iceberg.tables.drop-policy"
+	keyCatalog         = "iceberg.catalog"
 	keyCatalogType     = "iceberg.catalog.type"
 	keyConnectGroup    = "iceberg.connect.group-id"
 	keyControlGroup    = "iceberg.control.group-id"
@@ -63,7 +64,7 @@ func configDef() *connect.ConfigDef {
 		key("iceberg.tables.schema-force-optional", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to set columns as optional during table create and evolution, false to respect schema"),
 		key(keyAnyCase, connect.TypeBoolean, new("false"), connect.Medium, "Set to true to look up table columns by case-insensitive name, false for case-sensitive"),
 		key("iceberg.tables.evolve-schema-enabled", connect.TypeBoolean, new("false"), connect.Medium, "Set to true to add any missing record fields to the table schema, false otherwise"),
-		key("iceberg.catalog", connect.TypeString, new("iceberg"), connect.Medium, "Iceberg catalog name"),
+		key(keyCatalog, connect.TypeString, new("iceberg"), connect.Medium, "Iceberg catalog name"),
 		key("iceberg.control.topic", connect.TypeString, new("control-iceberg"), connect.Medium, "Name of the control topic"),
 		key(keyGroupPrefix, connect.TypeString, new("cg-control-"), connect.Low, "Prefix of the control consumer group"),
 		key(keyConnectGroup, connect.TypeString, nil, connect.Low, "Name of the Connect consumer group, should not be set under normal conditions"),

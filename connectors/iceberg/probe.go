@@ -93,8 +93,9 @@ func (c *Connector) probe(ctx context.Context, config map[string]string) []conne
 	tables := router.Static()
 	report := catalog.SelfTest(ctx, c.catalogOpener(), cfg.catalogName, cfg.catalogProps, tables[:min(len(tables), maxTried)])
 	if err := report.Err(); err != nil {
-		return []connect.ConfigError{{Key: "iceberg.catalog", Message: fmt.Sprintf("Invalid value %s for configuration iceberg.catalog: the catalog, or its storage, cannot be used: %v", cfg.catalogName, err)}}
+		return []connect.ConfigError{{Key: keyCatalog, Message: fmt.Sprintf("Invalid value %s for configuration iceberg.catalog: the catalog, or its storage, cannot be used: %v", cfg.catalogName, err)}}
 	}
+	c.doubts = report.Warnings()
 	out := c.probeTables(ctx, cfg, router)
 	if len(out) == 0 {
 		c.accepted.add(config)

@@ -3,10 +3,12 @@ package iceberg
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog/rest"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connectors/iceberg/catalog"
@@ -104,6 +106,26 @@ func TestValidateLooksAtTables(t *testing.T) {
 			t.Errorf("%v: %v, want %s for %s", tt.raw, got, tt.reason, tt.key)
 		}
 	}
+}
+
+// TestWarningsOfProbe sees that what the sink can do without is a warning.
+func TestWarningsOfProbe(t *testing.T) {
+	cat := icetest.New(icetest.NewFiles())
+	c := &Connector{OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return unlisted{cat}, nil }}
+	if got := c.Validate(t.Context(), with()); len(got) > 0 {
+		t.Fatalf("%v, want no error", got)
+	}
+	got := c.Warnings(with())
+	if len(got) != 1 || got[0].Key != "iceberg.catalog" || !strings.Contains(got[0].Message, "list namespaces") {
+		t.Errorf("%v, want that namespaces cannot be listed", got)
+	}
+}
+
+// An unlisted catalog does not tell its namespaces.
+type unlisted struct{ catalog.Catalog }
+
+func (unlisted) ListNamespaces(context.Context, table.Identifier) ([]table.Identifier, error) {
+	return nil, fmt.Errorf("namespaces: %w", rest.ErrForbidden)
 }
 
 func TestAcceptanceIsBounded(t *testing.T) {

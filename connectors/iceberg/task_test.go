@@ -484,6 +484,20 @@ func TestTaskBadRecords(t *testing.T) {
 	})
 }
 
+// A transformation that renames topics decides where records go; where they were read from
+// stays what offsets are counted by.
+func TestTaskRoutesByRenamedTopic(t *testing.T) {
+	inStage(t, func(config map[string]string) { config["iceberg.tables"] = "db.${topic}" }, func(s *stage) {
+		for _, tp := range s.parts() {
+			for i := range s.log[tp] {
+				s.log[tp][i].Topic = "Shop.Orders"
+			}
+		}
+		s.mustPoll(5 * time.Second)
+		s.exactlyOnce("shop_orders")
+	})
+}
+
 func TestTaskMissingTable(t *testing.T) {
 	inStage(t, func(config map[string]string) { config["iceberg.tables.auto-create-enabled"] = "false" }, func(s *stage) {
 		err := s.poll(3 * time.Second)

@@ -14,7 +14,14 @@ var _ connect.ConfigWarner = (*Connector)(nil)
 // Warnings names the keys of a config that will not do what they seem to: unknown ones,
 // those of tables that are not there, and those that have no effect here. Other than
 // Java, which passes over all of them in silence.
-func (c *Connector) Warnings(raw map[string]string) []connect.ConfigError { return warnings(raw) }
+// What Validate, if it was called before, could not do with catalog and storage is there too.
+func (c *Connector) Warnings(raw map[string]string) []connect.ConfigError {
+	out := warnings(raw)
+	for _, err := range c.doubts {
+		out = append(out, connect.ConfigError{Key: keyCatalog, Message: err.Error()})
+	}
+	return out
+}
 
 func warnings(raw map[string]string) []connect.ConfigError {
 	w := warner{raw: raw}

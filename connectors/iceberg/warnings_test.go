@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/firn-io/firn/connectors/iceberg/route"
 )
@@ -84,6 +85,28 @@ func TestTaskWarnsOnce(t *testing.T) {
 		})
 		if got := strings.Count(log.String(), "did you mean iceberg.tables.auto-create-enabled?"); got != want {
 			t.Errorf("task %d: the warning is in the log %d times, want %d", number, got, want)
+		}
+	}
+}
+
+// TestTaskWarnsOfGroup sees that a group in the config that is not the consumer's is told:
+// with Java it stops all commits, in silence.
+func TestTaskWarnsOfGroup(t *testing.T) {
+	for group, want := range map[string]int{"": 0, "connect-test": 0, "another": 1} {
+		var log bytes.Buffer
+		inStage(t, func(config map[string]string) {
+			if config["name"] = "test"; group != "" {
+				config["iceberg.connect.group-id"] = group
+			}
+		}, func(s *stage) {
+			s.stop()
+			s.tc.Log = slog.New(slog.NewTextHandler(&log, nil))
+			s.start()
+			s.mustPoll(3 * time.Second)
+			s.exactlyOnce("orders")
+		})
+		if got := strings.Count(log.String(), "sink=another consumer=connect-test"); got != want {
+			t.Errorf("group %q: %d warnings, want %d:\n%s", group, got, want, log.String())
 		}
 	}
 }
