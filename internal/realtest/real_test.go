@@ -34,6 +34,7 @@ func TestReal(t *testing.T) {
 		{"RegistryDown", (*stack).registryDown},
 		{"StorageDown", (*stack).storageDown},
 		{"BrokerDown", (*stack).brokerDown},
+		{"Upserts", (*stack).upserts},
 		{"Kills", (*stack).kills},
 	} {
 		t.Run(story.name, func(t *testing.T) {

@@ -68,9 +68,36 @@ type Table struct {
 // Read reads the table NAMESPACE.NAME of the catalog that the properties describe to
 // PyIceberg, adding up a column.
 func (r *Readers) Read(ctx context.Context, catalog map[string]string, table, sum string) (*Table, error) {
-	request, err := json.Marshal(map[string]any{"catalog": catalog, "table": table, "sum": sum})
+	var answer struct {
+		DuckDB, PyIceberg   [][6]int64
+		Files, Partitioning []string
+		Snapshots           int
+		Columns             map[string]string
+	}
+	if err := r.ask(ctx, map[string]any{"catalog": catalog, "table": table, "sum": sum}, &answer); err != nil {
+		return nil, fmt.Errorf("read table %s: %w", table, err)
+	}
+	slices.Sort(answer.Files)
+	return &Table{
+		slicesOf(answer.DuckDB), slicesOf(answer.PyIceberg), answer.Files, answer.Partitioning, answer.Snapshots, answer.Columns,
+	}, nil
+}
+
+// Rows lists whole-number columns of a table with DuckDB, in their order: with deletes that
+// PyIceberg does not read.
+func (r *Readers) Rows(ctx context.Context, catalog map[string]string, table string, columns ...string) ([][]int64, error) {
+	var answer struct{ Rows [][]int64 }
+	if err := r.ask(ctx, map[string]any{"catalog": catalog, "table": table, "columns": columns}, &answer); err != nil {
+		return nil, fmt.Errorf("read table %s: %w", table, err)
+	}
+	return answer.Rows, nil
+}
+
+// ask runs the script.
+func (r *Readers) ask(ctx context.Context, question map[string]any, answer any) error {
+	request, err := json.Marshal(question)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cmd := exec.CommandContext(ctx, r.python, r.script)
 	cmd.Stdin = bytes.NewReader(request)
@@ -78,21 +105,12 @@ func (r *Readers) Read(ctx context.Context, catalog map[string]string, table, su
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("read table %s: %w: %s", table, err, stderr.Bytes())
+		return fmt.Errorf("%w: %s", err, stderr.Bytes())
 	}
-	var answer struct {
-		DuckDB, PyIceberg   [][6]int64
-		Files, Partitioning []string
-		Snapshots           int
-		Columns             map[string]string
+	if err := json.Unmarshal(out, answer); err != nil {
+		return fmt.Errorf("answer %.500q: %w", out, err)
 	}
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return nil, fmt.Errorf("read table %s: answer %.500q: %w", table, out, err)
-	}
-	slices.Sort(answer.Files)
-	return &Table{
-		slicesOf(answer.DuckDB), slicesOf(answer.PyIceberg), answer.Files, answer.Partitioning, answer.Snapshots, answer.Columns,
-	}, nil
+	return nil
 }
 
 func slicesOf(rows [][6]int64) []Slice {

@@ -3,8 +3,10 @@
 The request is a JSON object on standard input:
   catalog  properties of PyIceberg's load_catalog
   table    NAMESPACE.TABLE
-  sum      a column to add up
-The answer is a JSON object: per reader, a list of rows, one for each value of the
+  sum      a column to add up, or
+  columns  columns to list
+The answer is a JSON object. Of columns: the rows, by DuckDB alone, since PyIceberg refuses
+tables with equality deletes. Of a sum: per reader, a list of rows, one for each value of the
 column _partition: [partition, rows, different offsets, first offset, last offset, sum];
 and the data files with their partition values, the branch's snapshots and the columns.
 """
@@ -16,7 +18,7 @@ import duckdb
 from pyiceberg.catalog import load_catalog
 
 
-def with_duckdb(table, props, column):
+def with_duckdb(table, props, select, more):
     con = duckdb.connect()
     # The extensions are Python packages; nothing is downloaded.
     for extension in ("avro", "httpfs", "iceberg"):
@@ -26,9 +28,12 @@ def with_duckdb(table, props, column):
             "CREATE SECRET (TYPE s3, KEY_ID ?, SECRET ?, ENDPOINT ?, URL_STYLE 'path', USE_SSL false, REGION ?)",
             [props["s3.access-key-id"], props["s3.secret-access-key"],
              props["s3.endpoint"].removeprefix("http://"), props["s3.region"]])
-    return con.execute(
-        f"""SELECT _partition, count(*), count(DISTINCT _offset), min(_offset), max(_offset), sum({column})::BIGINT
-        FROM iceberg_scan('{table.metadata_location}') GROUP BY _partition ORDER BY _partition""").fetchall()
+    return con.execute(f"SELECT {select} FROM iceberg_scan('{table.metadata_location}') {more}").fetchall()
+
+
+def slices(column):
+    return (f"_partition, count(*), count(DISTINCT _offset), min(_offset), max(_offset), sum({column})::BIGINT",
+            "GROUP BY _partition ORDER BY _partition")
 
 
 def extension_file(name):
@@ -54,10 +59,15 @@ def with_pyiceberg(table, column):
 
 def main():
     request = json.load(sys.stdin)
-    props, column = request["catalog"], request["sum"]
+    props = request["catalog"]
     table = load_catalog("iceberg", **props).load_table(request["table"])
+    if "columns" in request:
+        columns = ", ".join(request["columns"])
+        json.dump({"rows": with_duckdb(table, props, columns, "ORDER BY " + columns)}, sys.stdout)
+        return
+    column = request["sum"]
     json.dump({
-        "duckdb": with_duckdb(table, props, column),
+        "duckdb": with_duckdb(table, props, *slices(column)),
         "pyiceberg": with_pyiceberg(table, column),
         "files": [task.file.file_path for task in table.scan().plan_files()],
         "partitioning": [f"{f.transform}({f.name})" for f in table.spec().fields],

@@ -1,0 +1,113 @@
+//go:build real && unix
+
+package realtest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/firn-io/firn/internal/kafka"
+)
+
+// upserts brings inserts, updates and deletes of keys into two tables while workers are
+// killed: one of format version 2 whose rows move between partitions, and one of version 3
+// whose key determines the partition. DuckDB must see the last version of each key.
+func (s *stack) upserts(t *testing.T) {
+	c := s.cluster(t, "upserts", 2, nil)
+	f := &changes{feed: s.feed(t, "upserts-changes"), last: make(map[int64]int64)}
+	if err := f.play(t.Context(), 20_000); err != nil {
+		t.Fatal(err)
+	}
+	tables := map[string]string{"upserts.moving": "city", "upserts.byid": "bucket(id, 3)"}
+	for i, table := range slices.Sorted(maps.Keys(tables)) {
+		c.post(t, 0, "upserts-"+strconv.Itoa(i), sink(f.topic, table, tables[table], s.restCatalog("iceberg.catalog."), schemaless, map[string]string{
+			"iceberg.tables.cdc-field": "op", "iceberg.tables.default-id-columns": "id", "iceberg.control.commit.interval-ms": "500",
+			"iceberg.control.topic":                           "control-" + table,
+			"iceberg.tables.auto-create-props.format-version": map[string]string{"upserts.moving": "2", "upserts.byid": "3"}[table],
+		}))
+	}
+	for round := range 6 {
+		time.Sleep(rand.N(2 * time.Second))
+		if err := f.play(t.Context(), 3000); err != nil {
+			t.Fatal(err)
+		}
+		victim := round % len(c.workers)
+		c.workers[victim].Kill()
+		c.launch(t, victim)
+		c.awaitReady(t)
+	}
+	if err := f.play(t.Context(), 3000); err != nil {
+		t.Fatal(err)
+	}
+	for i, table := range slices.Sorted(maps.Keys(tables)) {
+		c.awaitCommitted(t, "upserts-"+strconv.Itoa(i), s.ends(t, f.topic), 2*time.Minute)
+		got, err := s.readers.Rows(t.Context(), s.restCatalog(""), table, "id", "n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.compare(t, table, got)
+	}
+}
+
+// changes feeds changes of rows by key, each key in one partition.
+type changes struct {
+	*feed
+	n    int64
+	last map[int64]int64 // the n of the row of each key that has one
+}
+
+const changedKeys = 2000
+
+// play writes n changes: of a key without a row an insert, of others updates and now and
+// then a delete, which holds the key alone.
+func (c *changes) play(ctx context.Context, n int) error {
+	batch := make([]kafka.Message, n)
+	for i := range batch {
+		c.n++
+		id := rand.Int64N(changedKeys)
+		op := "u"
+		_, exists := c.last[id]
+		switch {
+		case !exists:
+			op = "c"
+		case rand.IntN(10) == 0:
+			op = "d"
+		}
+		value := fmt.Appendf(nil, `{"id":%d,"n":%d,"city":"city %d","op":%q}`, id, c.n, rand.IntN(5), op)
+		if op == "d" {
+			value = fmt.Appendf(nil, `{"id":%d,"op":"d"}`, id)
+			delete(c.last, id)
+		} else {
+			c.last[id] = c.n
+		}
+		batch[i] = kafka.Message{Topic: c.topic, Partition: int32(id) % partitions, Key: fmt.Appendf(nil, "%d", id), Timestamp: time.Now(), Value: value}
+	}
+	return c.producer.SendAll(ctx, batch)
+}
+
+func (c *changes) compare(t *testing.T, table string, got [][]int64) {
+	t.Helper()
+	var want [][]int64
+	for _, id := range slices.Sorted(maps.Keys(c.last)) {
+		want = append(want, []int64{id, c.last[id]})
+	}
+	wrong := 0
+	for i := range max(len(got), len(want)) {
+		if i < len(got) && i < len(want) && slices.Equal(got[i], want[i]) {
+			continue
+		}
+		if wrong++; wrong == 1 {
+			t.Errorf("table %s: row %d is %v, want %v", table, i, got[min(i, len(got)-1)], want[min(i, len(want)-1)])
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("table %s has %d rows, want %d", table, len(got), len(want))
+	}
+	t.Logf("table %s: %d changes, %d rows", table, c.n, len(got))
+}
