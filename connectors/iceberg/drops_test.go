@@ -12,6 +12,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
 
@@ -165,6 +166,29 @@ func TestDropsOfMissingTable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A table of the list that does not exist is a fault of the config, whatever the policy.
+func TestDropsNothingOfTheList(t *testing.T) {
+	inStage(t, func(config map[string]string) {
+		config["iceberg.tables.auto-create-enabled"], config["iceberg.tables.drop-policy"] = "false", "skip"
+	}, func(s *stage) {
+		if err := s.poll(5 * time.Second); err == nil || !strings.Contains(err.Error(), "table db.orders does not exist") {
+			s.t.Errorf("error %v, want one that names the table", err)
+		}
+	})
+}
+
+// No table is created that could not take the second row.
+func TestCreateNeedsIDColumns(t *testing.T) {
+	inStage(t, func(config map[string]string) { config["iceberg.tables.default-id-columns"] = "p, oo" }, func(s *stage) {
+		if err := s.poll(5 * time.Second); err == nil || !strings.Contains(err.Error(), `table db.orders: id column "oo" does not exist`) {
+			s.t.Errorf("error %v, want one that names the column", err)
+		}
+		if _, err := s.catalog.Peek(table.Identifier{"db", "orders"}); !catalog.Missing(err) {
+			s.t.Errorf("the table was created: %v", err)
+		}
+	})
 }
 
 // TestDropsReportIsRare sees that the log is told of changes alone, and not too often.

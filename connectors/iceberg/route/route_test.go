@@ -108,6 +108,20 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// TestTopicsTakeTurns sees that the tables of one topic are not taken for another's.
+func TestTopicsTakeTurns(t *testing.T) {
+	r, err := Parse(map[string]string{KeyTables: "raw.${topic}"})
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	for _, topic := range []string{"a", "b", "b", "x", "a", "x"} {
+		got, err := r.Tables(&connect.Record{Topic: topic}, nil)
+		if err != nil || names(got) != "raw."+topic {
+			t.Errorf("topic %s: got %s, %v", topic, names(got), err)
+		}
+	}
+}
+
 func TestStructPath(t *testing.T) {
 	inner := &connect.Schema{Type: connect.StructType, Fields: []connect.Field{
 		{Name: "x", Schema: &connect.Schema{Type: connect.Int32}},
