@@ -26,6 +26,11 @@ func Advice(err error) string {
 			return text
 		}
 	}
+	if fault, ok := errors.AsType[*azureAnswerError](err); ok {
+		if text, ok := azureAdvice[fault.code]; ok {
+			return text
+		}
+	}
 	switch status(err) {
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect:
 		return awsAdvice["PermanentRedirect"]

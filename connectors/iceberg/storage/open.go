@@ -21,7 +21,7 @@ func Open(ctx context.Context, props map[string]string, location string) (FileIO
 }
 
 // schemes are the location schemes of this build; "" is a plain path or file:/path.
-var schemes = []string{"", "file", "s3", "s3a", "s3n", "gs"}
+var schemes = []string{"", "file", "s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs"}
 
 // Register makes iceberg-go's tables and catalogs use this package for the locations
 // of all schemes of this build, in the whole process; calling it again changes
@@ -78,8 +78,10 @@ func (c *clients) open(ctx context.Context, props map[string]string, location st
 		return c.s3(ctx, props, lease)
 	case "gs":
 		return c.gcs(ctx, props, lease)
+	case "abfs", "abfss", "wasb", "wasbs":
+		return c.azure(props, lease)
 	}
-	return nil, fmt.Errorf("no storage for %s:// in this build; it has file://, s3:// and gs://", scheme)
+	return nil, fmt.Errorf("no storage for %s:// in this build; it has file://, s3://, gs:// and abfss://", scheme)
 }
 
 func (c *clients) s3(ctx context.Context, props map[string]string, lease *Lease) (FileIO, error) {

@@ -145,7 +145,10 @@ func SelfTest(ctx context.Context, files FileIO, dir string) Report {
 
 // once is the same storage without retries: a self-test tells at once what is wrong.
 func once(files FileIO) FileIO {
-	if s, ok := files.(*S3); ok {
+	switch s := files.(type) {
+	case *Azure:
+		return s.once()
+	case *S3:
 		return &S3{client: s3.New(s.client.Options(), func(o *s3.Options) { o.Retryer = aws.NopRetryer{} }), opts: s.opts, google: s.google}
 	}
 	return files

@@ -1,7 +1,7 @@
 // Package storage is the file layer of Iceberg tables: local files (plain paths
-// and file://), S3 and what is compatible with it (s3://, s3a://) and Google Cloud
-// Storage (gs://), one abortable, cached FileIO for data files and for the metadata
-// that iceberg-go reads and writes.
+// and file://), S3 and what is compatible with it (s3://, s3a://), Google Cloud
+// Storage (gs://) and Azure (abfss://, wasbs://), one abortable, cached FileIO for data
+// files and for the metadata that iceberg-go reads and writes.
 //
 // Who we are to a store comes from the catalog's properties or, lent for a time, from
 // the catalog (see Lease); never from a table's. SelfTest tries a store and says what
