@@ -9,6 +9,7 @@ import (
 	"time"
 
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
 )
@@ -234,4 +235,20 @@ func (fs Floors) hasOther(group string, tp connect.TopicPartition, id TopicID) b
 		}
 	}
 	return false
+}
+
+// LoadFloors returns what a table says about source offsets, nothing if there is no table.
+func LoadFloors(ctx context.Context, cat table.CatalogIO, target Target) (Floors, error) {
+	t, err := cat.LoadTable(ctx, target.Identifier())
+	if errors.Is(err, icebergcatalog.ErrNoSuchTable) {
+		return Floors{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load table %s: %w", target.Table, err)
+	}
+	fs, err := ReadFloors(t, target.Branch)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", target.Table, err)
+	}
+	return fs, nil
 }
