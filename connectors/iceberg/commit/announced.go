@@ -38,9 +38,6 @@ type announced struct {
 
 // take looks at one value of the control topic.
 func (a *announced) take(ctx context.Context, partition int32, offset int64, value []byte) error {
-	if _, ours := javaevent.Unwrap(value, a.cfg.Identity.Group); ours {
-		return nil
-	}
 	e, err := a.decoder.Decode(value)
 	if errors.Is(err, javaevent.ErrNoEvent) {
 		return nil // nobody's announcement

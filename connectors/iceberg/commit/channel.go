@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -123,11 +124,12 @@ func (ch *Channel) Send(ctx context.Context, messages ...any) error {
 			if err != nil {
 				return err
 			}
-			records = append(records, ch.record(value))
+			records = append(records, ch.record(value, nil))
 			continue
 		}
 		for _, s := range segments(encodeMessage(m), randomID()) {
-			records = append(records, ch.record(javaevent.Wrap(randomID(), time.Now(), ch.group, s)))
+			header := []connect.Header{{Key: javaevent.Header, Value: s}}
+			records = append(records, ch.record(javaevent.Envelope(randomID(), time.Now(), ch.group), header))
 		}
 	}
 	if err := ch.producer.SendAll(ctx, records); err != nil {
@@ -136,8 +138,8 @@ func (ch *Channel) Send(ctx context.Context, messages ...any) error {
 	return nil
 }
 
-func (ch *Channel) record(value []byte) kafka.Message {
-	return kafka.Message{Topic: ch.topic, Partition: -1, Key: ch.key, Value: value}
+func (ch *Channel) record(value []byte, headers []connect.Header) kafka.Message {
+	return kafka.Message{Topic: ch.topic, Partition: -1, Key: ch.key, Value: value, Headers: headers}
 }
 
 // Run reads until ctx ends and calls handle, in its own goroutine, for every *Cycle,
@@ -164,7 +166,7 @@ func (ch *Channel) Run(ctx context.Context, handle func(m any)) error {
 			}
 			for at := range f.Len() {
 				f.At(at, &raw)
-				ch.read(&whole, raw.Value, handle)
+				ch.read(&whole, &raw, handle)
 			}
 		}
 		if trouble || time.Now().After(refresh) {
@@ -174,12 +176,12 @@ func (ch *Channel) Run(ctx context.Context, handle func(m any)) error {
 	}
 }
 
-func (ch *Channel) read(whole *assembler, value []byte, handle func(m any)) {
-	segment, ok := javaevent.Unwrap(value, ch.group)
-	if !ok {
+func (ch *Channel) read(whole *assembler, raw *kafka.Raw, handle func(m any)) {
+	at := slices.IndexFunc(raw.Headers, func(h connect.Header) bool { return h.Key == javaevent.Header })
+	if at < 0 || !javaevent.IsEnvelope(raw.Value, ch.group) {
 		return
 	}
-	message, ok := whole.add(segment)
+	message, ok := whole.add(raw.Headers[at].Value)
 	if !ok {
 		return
 	}

@@ -426,7 +426,7 @@ func (s *stage) start(cfg Config, idle bool) *run {
 				continue
 			}
 			s.meanwhile(func() {
-				s.control = append(s.control, controlValue{value: javaevent.Wrap(randomID(), time.Now(), stageGroup, encodeMessage(cy))})
+				s.control = append(s.control, controlValue{value: javaevent.Envelope(randomID(), time.Now(), stageGroup)})
 				if !idle {
 					r.observe(cy)
 				}

@@ -14,8 +14,8 @@ type Decoder struct{ schemas map[string]*node }
 
 const maxSchemas = 64 // remembered; a table has one per partition spec
 
-// Decode reads the value of a record of the control topic. It takes Wrapped messages for
-// the StartCommit events that they look like.
+// Decode reads the value of a record of the control topic. It takes envelopes for the
+// StartCommit events that they look like.
 func (d *Decoder) Decode(value []byte) (*Event, error) {
 	schema, body, err := split(value)
 	if err != nil {

@@ -7,9 +7,10 @@
 // simply absent. It is safe on bytes from anybody: time and memory are bounded by the
 // length of the message. Encode writes the bytes that Java writes.
 //
-// A Java sink decodes every value and then looks at the group id alone. So messages of
-// Firn's own travel (Wrap) as valid START_COMMIT events with one more field, which Java
-// passes over, under a group id that no Java sink has.
+// A Java sink decodes every value and then looks at the group id alone; it dies of a value
+// that it cannot decode, and of a field that it does not know. So messages of Firn's own
+// travel in a header of the record, where Java does not look, beside an Envelope: a
+// START_COMMIT event as Java writes it, under a group id that no Java sink has.
 //
 // Source: iceberg-kafka-connect 1.11.0, whose bytes are in testdata. What the events
 // mean, and which offsets count, is the business of package commit.
@@ -138,9 +139,6 @@ const (
 
 	startCommitSchema = schemaHead + `"StartCommit","fields":[{"name":"commit_id","type":"uuid_fixed","field-id":10200}` + schemaTail
 
-	firnSchema = schemaHead + `"StartCommit","fields":[{"name":"commit_id","type":"uuid_fixed","field-id":10200},` +
-		`{"name":"firn","type":"bytes","field-id":19000}` + schemaTail
-
 	dataCompleteSchema = schemaHead + `"DataComplete","fields":[{"name":"commit_id","type":"uuid_fixed","field-id":10100},` +
 		`{"name":"assignments","type":["null",{"type":"array","items":{"type":"record","name":"TopicPartitionOffset","fields":[` +
 		`{"name":"topic","type":"string","field-id":10700},` +
@@ -212,21 +210,22 @@ func (e *Event) head(schema string) *writer {
 	return w
 }
 
-// Wrap makes the value that carries a message of Firn's own, for the workers of a group.
-func Wrap(id [16]byte, at time.Time, group string, message []byte) []byte {
+// Header is the key of the record header with a message of Firn's own.
+const Header = "firn"
+
+// Envelope makes the value beside such a message for the workers of a group.
+func Envelope(id [16]byte, at time.Time, group string) []byte {
 	e := Event{ID: id, Time: at, Group: groupPrefix + group, Payload: StartCommit{}}
-	w := e.head(firnSchema)
+	w := e.head(startCommitSchema)
 	w.id([16]byte{})
-	w.bytes(message)
 	return w.b
 }
 
-// Unwrap returns the message that Wrap put into a value for group; false for Java's
-// events and for other groups. The message shares memory with value.
-func Unwrap(value []byte, group string) ([]byte, bool) {
+// IsEnvelope tells whether a value is an Envelope for group.
+func IsEnvelope(value []byte, group string) bool {
 	schema, body, err := split(value)
-	if err != nil || string(schema) != firnSchema {
-		return nil, false
+	if err != nil || string(schema) != startCommitSchema {
+		return false
 	}
 	r := reader{b: body}
 	r.take(16)
@@ -234,8 +233,7 @@ func Unwrap(value []byte, group string) ([]byte, bool) {
 	r.long()
 	own, ok := strings.CutPrefix(string(r.bytes()), groupPrefix)
 	r.take(16)
-	message := r.bytes()
-	return message, r.err == nil && len(r.b) == 0 && ok && own == group && kind == kindStartCommit
+	return r.err == nil && len(r.b) == 0 && ok && own == group && kind == kindStartCommit
 }
 
 // split takes a value apart into schema and body.

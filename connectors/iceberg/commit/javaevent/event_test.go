@@ -188,25 +188,24 @@ func TestDamagedValues(t *testing.T) {
 	}
 }
 
-func TestWrapUnwrap(t *testing.T) {
-	value := Wrap([16]byte{1}, when, "connect-a", []byte("hello"))
-	if got, ok := Unwrap(value, "connect-a"); !ok || string(got) != "hello" {
-		t.Errorf("Unwrap = %q, %v", got, ok)
-	}
-	if _, ok := Unwrap(value, "connect-b"); ok {
-		t.Error("a message for connect-a was taken by connect-b")
-	}
-	if _, ok := Unwrap(vector(t, "StartCommit"), "connect-s"); ok {
-		t.Error("Java's StartCommit was taken for a message of Firn")
+func TestEnvelope(t *testing.T) {
+	value := Envelope([16]byte{1}, when, "connect-a")
+	if !IsEnvelope(value, "connect-a") || IsEnvelope(value, "connect-b") || IsEnvelope(vector(t, "StartCommit"), "connect-s") {
+		t.Errorf("an envelope for connect-a was taken for something else")
 	}
 	for n := range value {
-		if _, ok := Unwrap(value[:n], "connect-a"); ok {
+		if IsEnvelope(value[:n], "connect-a") {
 			t.Errorf("%d bytes of %d were enough", n, len(value))
 		}
 	}
-	e, err := new(Decoder).Decode(value) // as a Java sink does
+	// A Java sink must be able to decode it: but for the texts it is what Java writes.
+	e, err := new(Decoder).Decode(value)
 	if err != nil || e.Group != "firn:connect-a" || e.Payload != (StartCommit{}) {
 		t.Errorf("Decode = %+v, %v", e, err)
+	}
+	java := vector(t, "StartCommit")
+	if head := 4 + len(startCommitSchema); !bytes.Equal(value[:head], java[:head]) {
+		t.Errorf("its schema is not Java's:\n%s\n%s", value[:head], java[:head])
 	}
 }
 
@@ -252,7 +251,7 @@ func FuzzDecode(f *testing.F) {
 	for name := range recorded {
 		f.Add(vector(f, name))
 	}
-	f.Add(Wrap([16]byte{1}, when, "g", []byte("m")))
+	f.Add(Envelope([16]byte{1}, when, "g"))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		e, err := new(Decoder).Decode(value)
 		if err != nil {
