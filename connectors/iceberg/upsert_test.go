@@ -160,9 +160,9 @@ func (s *stage) lastVersions(name string) {
 		}
 	}
 	got := s.versions(name)
-	for k, any := range want {
-		if len(got[k]) != 1 || !slices.Contains(any, got[k][0]) {
-			s.t.Errorf("key %d has rows %v, want one of %v", k, got[k], any)
+	for k, allowed := range want {
+		if len(got[k]) != 1 || !slices.Contains(allowed, got[k][0]) {
+			s.t.Errorf("key %d has rows %v, want one of %v", k, got[k], allowed)
 		}
 	}
 	if len(got) != len(want) {
@@ -204,7 +204,7 @@ func upsertConfig(version int) func(map[string]string) {
 	return func(c map[string]string) {
 		c["iceberg.tables.upsert-mode-enabled"] = "true"
 		c["iceberg.tables.default-id-columns"] = "k"
-		c["iceberg.tables.auto-create-props.format-version"] = fmt.Sprint(version)
+		c["iceberg.tables.auto-create-props.format-version"] = strconv.Itoa(version)
 	}
 }
 

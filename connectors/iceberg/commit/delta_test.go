@@ -279,9 +279,7 @@ func TestDeletesThatMissRowsAreRefused(t *testing.T) {
 	if out.refused != u || !strings.Contains(out.reason, "the table has others now") {
 		t.Errorf("refused %v: %s", out.refused, out.reason)
 	}
-	missing := u.Links[0]
-	missing.DeleteSpecID = 9
-	deletes, err := DecodeDeletes(2, 9, missing.Deletes)
+	deletes, err := DecodeDeletes(2, 9, u.Links[0].Deletes)
 	if err != nil {
 		t.Fatal(err)
 	}
