@@ -191,7 +191,11 @@ func (r *validation) warn(key, message string) {
 	if info.Definition == nil {
 		info.Definition = (&connect.ConfigKey{Name: key, Type: connect.TypeString, Importance: connect.Low, Order: -1}).Info()
 	}
-	info.Definition.Documentation = strings.TrimPrefix(info.Definition.Documentation+" Warning: "+message, " ")
+	doc := &info.Definition.Documentation
+	if *doc != "" {
+		*doc = strings.TrimSuffix(*doc, ".") + ". "
+	}
+	*doc += "Warning: " + message
 }
 
 // entry finds the entry of a key, or adds one without a definition.

@@ -259,7 +259,7 @@ func TestValidationShowsWarnings(t *testing.T) {
 		t.Fatalf("%+v, %v, want no errors", infos, err)
 	}
 	want := map[string]struct{ value, doc string }{
-		"iceberg.tables": {"a.b", "Comma-delimited list of destination tables Warning: iceberg.tables is odd"},
+		"iceberg.tables": {"a.b", "Comma-delimited list of destination tables. Warning: iceberg.tables is odd"},
 		"iceberg.tabels": {"c.d", "Warning: iceberg.tabels is odd"},
 		"iceberg.token":  {"[hidden]", "Warning: iceberg.token is odd"},
 	}
