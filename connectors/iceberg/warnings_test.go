@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/firn-io/firn/connectors/iceberg/route"
 )
 
 func TestWarnings(t *testing.T) {
@@ -65,12 +63,6 @@ func TestKeysAreKnown(t *testing.T) {
 				t.Error(w.Message)
 			}
 		}
-	}
-	if got := len(configDef().Keys); got != 21+3+8 {
-		t.Errorf("%d keys, want the 21 of Java, 3 of Tabular and 8 of ours", got)
-	}
-	if first := configDef().Keys[0].Name; first != route.KeyTables {
-		t.Errorf("first key %s", first)
 	}
 }
 
