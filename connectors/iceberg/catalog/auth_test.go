@@ -1,6 +1,9 @@
 package catalog_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -259,6 +262,45 @@ func TestBasicAndSigV4(t *testing.T) {
 	})
 	if err == nil || strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("signed by keys of another store: %v", err)
+	}
+}
+
+// A credential file names where to ask for tokens, as a user's does; the catalog gets what
+// is answered there.
+func TestGoogleAuth(t *testing.T) {
+	k := &tokens{expiry: `,"expires_in":3600`}
+	key := filepath.Join(t.TempDir(), "key.json")
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := json.Marshal(map[string]string{
+		"type": "service_account", "client_email": "firn@example.com", "token_uri": k.serve(t).URL,
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(key, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{refusal: http.StatusUnauthorized, pass: func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer T1" }}
+	cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{
+		"type": "rest", "uri": g.serve(t).URL, "rest.auth.type": "google", "gcp.auth.credentials-path": key,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ensure(t, cat)
+	if err := cat.Close(); err != nil {
+		t.Error(err)
+	}
+	if k.count() != 1 {
+		t.Errorf("%d token requests, want 1", k.count())
 	}
 }
 

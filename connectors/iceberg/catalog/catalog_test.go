@@ -95,19 +95,9 @@ func openPostgres(t *testing.T) catalog.Catalog {
 	return cat
 }
 
-// inDatabase has a test use a table one level deep, which is all that Glue has.
-func inDatabase(t *testing.T) {
-	whole := ident
-	t.Cleanup(func() { ident = whole })
-	ident = table.Identifier{"outer", "t"}
-}
-
 // each runs a test on every catalog of this build.
 func each(t *testing.T, test func(t *testing.T, cat catalog.Catalog)) {
-	t.Run("glue", func(t *testing.T) {
-		inDatabase(t)
-		test(t, newFakeGlue(t).open(t, nil))
-	})
+	eachGlue(t, test)
 	t.Run("postgres", func(t *testing.T) { test(t, openPostgres(t)) })
 	t.Run("sqlite", func(t *testing.T) { test(t, openSQLite(t)) })
 	t.Run("rest", func(t *testing.T) {

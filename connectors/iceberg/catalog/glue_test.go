@@ -160,6 +160,21 @@ func with2(m, more map[string]any) map[string]any {
 	return all
 }
 
+// eachGlue runs a test of each on Glue.
+func eachGlue(t *testing.T, test func(t *testing.T, cat catalog.Catalog)) {
+	t.Run("glue", func(t *testing.T) {
+		inDatabase(t)
+		test(t, newFakeGlue(t).open(t, nil))
+	})
+}
+
+// inDatabase has a test use a table one level deep, which is all that Glue has.
+func inDatabase(t *testing.T) {
+	whole := ident
+	t.Cleanup(func() { ident = whole })
+	ident = table.Identifier{"outer", "t"}
+}
+
 // A reply that is lost after the commit is an unknown outcome, never a refusal; only
 // what AWS has not executed is sent again.
 func TestGlueFaults(t *testing.T) {
@@ -214,6 +229,10 @@ func TestGlueRefusals(t *testing.T) {
 	_, err := catalog.Open(t.Context(), "iceberg", map[string]string{"type": "glue", "warehouse": "file:///w", "client.region": "eu-north-1", "glue.lakeformation-enabled": "true"})
 	if err == nil || !strings.Contains(err.Error(), "Lake Formation") {
 		t.Errorf("Lake Formation: %v", err)
+	}
+	_, err = catalog.Open(t.Context(), "iceberg", map[string]string{"type": "glue", "warehouse": "s3://b/w", "client.region": "eu-north-1", "glue.secret-access-key": secret})
+	if err == nil || !strings.Contains(err.Error(), "glue.access-key-id and glue.secret-access-key belong together") {
+		t.Errorf("half a key: %v", err)
 	}
 	g := newFakeGlue(t)
 	g.fault = func(string, int) (string, bool) { return "UnrecognizedClientException", false }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,7 +21,7 @@ import (
 )
 
 // restAuth makes what proves our identity to a REST catalog, as rest.auth.type says
-// (oauth2, basic, sigv4, none). Without it, credential and token mean OAuth2, and
+// (oauth2, basic, sigv4, google, none). Without it, credential and token mean OAuth2, and
 // rest.sigv4-enabled means SigV4.
 // (Source: AuthManagers.loadAuthManager of Iceberg 1.11.)
 func restAuth(ctx context.Context, props map[string]string, t *restTransport) ([]rest.Option, error) {
@@ -39,6 +40,16 @@ func restAuth(ctx context.Context, props map[string]string, t *restTransport) ([
 			return nil, errors.New("rest.auth.type is basic: set rest.auth.basic.username and rest.auth.basic.password")
 		}
 		return []rest.Option{rest.WithAuthManager(fixedHeader("Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))))}, nil
+	case "google":
+		own := maps.Clone(props)
+		if path := props["gcp.auth.credentials-path"]; path != "" { // Java's key
+			own["gcs.keypath"] = path
+		}
+		tokens, err := storage.GoogleTokens(ctx, own, cmp.Or(props["gcp.auth.scopes"], "https://www.googleapis.com/auth/cloud-platform"))
+		if err != nil {
+			return nil, err
+		}
+		return []rest.Option{rest.WithAuthManager(bearer(tokens))}, nil
 	case "sigv4":
 		cfg, err := storage.AWS(ctx, props, "rest")
 		if err != nil {
@@ -46,7 +57,7 @@ func restAuth(ctx context.Context, props map[string]string, t *restTransport) ([
 		}
 		return []rest.Option{rest.WithAwsConfig(cfg), rest.WithSigV4RegionSvc(cfg.Region, props["rest.signing-name"])}, nil
 	default:
-		return nil, fmt.Errorf("rest.auth.type %q is not in this build; it has oauth2, basic, sigv4, none, and any header by header.NAME", kind)
+		return nil, fmt.Errorf("rest.auth.type %q is not in this build; it has oauth2, basic, sigv4, google, none, and any header by header.NAME", kind)
 	}
 }
 
@@ -77,6 +88,22 @@ type fixedHeader string
 // AuthHeader implements [rest.AuthManager].
 func (h fixedHeader) AuthHeader() (key, value string, err error) {
 	return "Authorization", string(h), nil
+}
+
+// bearer asks for a token for each request; who gives it keeps it while it is good.
+type bearer func(context.Context) (string, error)
+
+var _ rest.ContextAuthManager = bearer(nil)
+
+// AuthHeader implements [rest.AuthManager].
+func (b bearer) AuthHeader() (key, value string, err error) {
+	return b.AuthHeaderWithContext(context.Background())
+}
+
+// AuthHeaderWithContext implements [rest.ContextAuthManager].
+func (b bearer) AuthHeaderWithContext(ctx context.Context) (key, value string, err error) {
+	token, err := b(ctx)
+	return "Authorization", "Bearer " + token, err
 }
 
 // tokenTimeout bounds one request for a token, so that an endpoint that does not

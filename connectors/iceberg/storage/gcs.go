@@ -144,26 +144,54 @@ func (o gcsOptions) tokens(ctx context.Context, client *http.Client) (func(conte
 	case o.token != "":
 		return func(context.Context) (string, error) { return o.token, nil }, nil
 	}
+	return o.googleTokens(ctx, client, gcsScope)
+}
+
+// googleTokens asks Google for tokens of a key, or of the process's own identity.
+func (o gcsOptions) googleTokens(ctx context.Context, client *http.Client, scope string) (func(context.Context) (string, error), error) {
 	// The source lives as long as the client, so it must not end with this call.
 	ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, client)
 	var found *google.Credentials
 	var err error
 	if o.key != "" {
-		found, err = google.CredentialsFromJSONWithType(ctx, []byte(o.key), gcsKeyTypes[o.keyType], gcsScope)
+		found, err = google.CredentialsFromJSONWithType(ctx, []byte(o.key), gcsKeyTypes[o.keyType], scope)
 		if err != nil {
 			return nil, errors.New("gcs.keypath or gcs.jsonkey is no credential of the kind that gcs.credtype names (default service_account)") // its error may quote the key
 		}
-	} else if found, err = google.FindDefaultCredentials(ctx, gcsScope); err != nil {
+	} else if found, err = google.FindDefaultCredentials(ctx, scope); err != nil {
 		return nil, errors.New("no Google credentials: set gcs.keypath to a service account's key file, or GOOGLE_APPLICATION_CREDENTIALS, or gcs.no-auth=true")
 	}
 	source := oauth2.ReuseTokenSource(nil, found.TokenSource)
 	return func(context.Context) (string, error) {
 		token, err := source.Token()
 		if err != nil {
-			return "", fmt.Errorf("obtain a Google token: %w", err)
+			return "", fmt.Errorf("obtain a Google token: %w", googleError(err))
 		}
 		return token.AccessToken, nil
 	}, nil
+}
+
+// googleError leaves the answer's body out, which may hold anything.
+func googleError(err error) error {
+	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refusal.Response != nil {
+		return fmt.Errorf("status %d %s", refusal.Response.StatusCode, refusal.ErrorCode)
+	}
+	return err
+}
+
+// GoogleTokens returns what gives the token of the moment for a service of Google other
+// than Cloud Storage, by the same keys: gcs.keypath or gcs.jsonkey with gcs.credtype,
+// else the process's own identity.
+func GoogleTokens(ctx context.Context, props map[string]string, scope string) (func(context.Context) (string, error), error) {
+	opts, err := parseGCS(props)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := opts.tls.config()
+	if err != nil {
+		return nil, err
+	}
+	return opts.googleTokens(ctx, process().shared(opts.tls, trust), scope)
 }
 
 // A gcsTransport says to Google what the SDK says to Amazon: who we are, and that an
