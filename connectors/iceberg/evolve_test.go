@@ -27,15 +27,15 @@ func evolving(config map[string]string) {
 
 var orders = table.Identifier{"db", "orders"}
 
-// add puts n records into each partition whose fields, besides p and o, make gives.
-func (s *stage) add(n int, make func(tp connect.TopicPartition, o int64) []connect.Value) {
+// add puts n records into each partition, with fields besides p and o.
+func (s *stage) add(n int, fields func(tp connect.TopicPartition, o int64) []connect.Value) {
 	s.t.Helper()
 	s.produce(s.t.Context(), n)
 	for _, tp := range s.parts() {
 		log := s.log[tp]
 		for i := len(log) - n; i < len(log); i++ {
 			pairs := []connect.Value{connect.StringValue("p"), connect.IntValue(int64(tp.Partition)), connect.StringValue("o"), connect.IntValue(int64(i))}
-			log[i].Value = connect.MapValue(append(pairs, make(tp, int64(i))...))
+			log[i].Value = connect.MapValue(append(pairs, fields(tp, int64(i))...))
 		}
 	}
 }
@@ -351,16 +351,20 @@ func TestTaskWidensPartitionColumn(t *testing.T) {
 		schema := func(n connect.Type, precision string) *connect.Schema {
 			d := &connect.Schema{Type: connect.BytesType, Name: connect.LogicalDecimal, Parameters: map[string]string{"scale": "2", "connect.decimal.precision": precision}}
 			return &connect.Schema{Type: connect.StructType, Fields: []connect.Field{
-				{Name: "p", Schema: &connect.Schema{Type: connect.Int32}}, {Name: "o", Schema: &connect.Schema{Type: connect.Int64}},
-				{Name: "n", Schema: &connect.Schema{Type: n}}, {Name: "d", Schema: d},
+				{Name: "p", Schema: &connect.Schema{Type: connect.Int32}},
+				{Name: "o", Schema: &connect.Schema{Type: connect.Int64}},
+				{Name: "n", Schema: &connect.Schema{Type: n}},
+				{Name: "d", Schema: d},
 			}}
 		}
 		if err := s.catalog.CreateNamespace(t.Context(), orders[:1], nil); err != nil {
 			t.Fatal(err)
 		}
 		fields := []iceberg.NestedField{
-			{ID: 1, Name: "p", Type: iceberg.PrimitiveTypes.Int32}, {ID: 2, Name: "o", Type: iceberg.PrimitiveTypes.Int64},
-			{ID: 3, Name: "n", Type: iceberg.PrimitiveTypes.Int32}, {ID: 4, Name: "d", Type: iceberg.DecimalTypeOf(4, 2)},
+			{ID: 1, Name: "p", Type: iceberg.PrimitiveTypes.Int32},
+			{ID: 2, Name: "o", Type: iceberg.PrimitiveTypes.Int64},
+			{ID: 3, Name: "n", Type: iceberg.PrimitiveTypes.Int32},
+			{ID: 4, Name: "d", Type: iceberg.DecimalTypeOf(4, 2)},
 		}
 		if _, err := catalog.EnsureTable(t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"n", "bucket(n, 4)", "d"}, map[string]string{table.ParquetCompressionKey: "uncompressed"}); err != nil {
 			t.Fatal(err)

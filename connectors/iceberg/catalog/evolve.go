@@ -37,7 +37,7 @@ const (
 func EvolveSchema(ctx context.Context, cat Catalog, ident table.Identifier, next func(*table.Table) (*iceberg.Schema, iceberg.NameMapping, error)) (*table.Table, error) {
 	name := strings.Join(ident, ".")
 	var failed error
-	for try := 0; try < evolveTries; try++ {
+	for try := range evolveTries {
 		if try > 0 {
 			pause := evolvePause << (try - 1)
 			if err := sleep(ctx, pause+rand.N(pause)); err != nil {

@@ -17,7 +17,20 @@ import (
 //
 // A name mapping that is not nil comes back with the new columns in it.
 func Apply(table *iceberg.Schema, last int, mapping iceberg.NameMapping, changes []Change) (next *iceberg.Schema, _ iceberg.NameMapping, err error) {
-	a := applier{changes: changes, last: last, fixed: table.IdentifierFieldIDs, added: make(map[int][]iceberg.NestedField)}
+	a := applier{
+		last: last, adds: make(map[int][]Change), wider: make(map[int]iceberg.Type), relaxed: make(map[int]bool),
+		added: make(map[int][]iceberg.NestedField),
+	}
+	for _, c := range changes {
+		switch {
+		case c.Add != nil:
+			a.adds[c.ID] = append(a.adds[c.ID], c)
+		case c.Relax:
+			a.relaxed[c.ID] = !slices.Contains(table.IdentifierFieldIDs, c.ID)
+		default:
+			a.wider[c.ID] = c.Widen
+		}
+	}
 	fields := a.fields(Root, table.Fields())
 	if !a.changed {
 		return nil, mapping, nil
@@ -36,26 +49,30 @@ func Apply(table *iceberg.Schema, last int, mapping iceberg.NameMapping, changes
 
 // An applier rebuilds a schema.
 type applier struct {
-	changes []Change
+	adds    map[int][]Change // these three by the ID of Change
+	wider   map[int]iceberg.Type
+	relaxed map[int]bool
+
 	last    int
-	fixed   []int
-	added   map[int][]iceberg.NestedField // by the ID of Change
+	added   map[int][]iceberg.NestedField
 	changed bool
 }
 
 // fields rebuilds the fields of the struct with that id and appends its new ones.
 func (a *applier) fields(parent int, in []iceberg.NestedField) []iceberg.NestedField {
 	out := make([]iceberg.NestedField, 0, len(in))
+	names := make(map[string]bool, len(in))
 	for _, f := range in {
+		names[f.Name] = true
 		f.Type = a.typeOf(f.ID, f.Type)
 		f.Required = a.required(f.ID, f.Required)
 		out = append(out, f)
 	}
-	for _, c := range a.changes {
-		same := func(f iceberg.NestedField) bool { return c.Add.Name == f.Name }
-		if c.Add == nil || c.ID != parent || slices.ContainsFunc(out, same) {
+	for _, c := range a.adds[parent] {
+		if names[c.Add.Name] {
 			continue
 		}
+		names[c.Add.Name] = true
 		f := *c.Add
 		f.ID = a.id()
 		f.Type = a.fresh(f.Type)
@@ -80,10 +97,8 @@ func (a *applier) typeOf(id int, t iceberg.Type) iceberg.Type {
 		m.ValueType, m.ValueRequired = a.typeOf(m.ValueID, m.ValueType), a.required(m.ValueID, m.ValueRequired)
 		return &m
 	}
-	for _, c := range a.changes {
-		if c.Widen != nil && c.ID == id && widens(t, c.Widen) {
-			t, a.changed = c.Widen, true
-		}
+	if w := a.wider[id]; w != nil && widens(t, w) {
+		t, a.changed = w, true
 	}
 	return t
 }
@@ -103,11 +118,11 @@ func widens(from, to iceberg.Type) bool {
 }
 
 func (a *applier) required(id int, required bool) bool {
-	if !required || slices.Contains(a.fixed, id) || !slices.ContainsFunc(a.changes, func(c Change) bool { return c.Relax && c.ID == id }) {
-		return required
+	if required && a.relaxed[id] {
+		a.changed = true
+		return false
 	}
-	a.changed = true
-	return false
+	return required
 }
 
 func (a *applier) id() int {

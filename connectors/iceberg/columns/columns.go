@@ -7,6 +7,12 @@
 // nothing is cut. In-range results are those of the Java sink
 // (testdata/convert.tsv); the differences are listed at [Plan.Append].
 //
+// A table that lacks what a record has is changed, if the caller wants, before the record
+// is appended: [Evolve] tells the changes, planned from the whole record schema, or from
+// the whole value if there is none, and tried with the record; [Apply] makes the schema.
+// Both are pure. With Options.Evolve, Append refuses what the table lacks, so that records
+// that fit pay nothing for it.
+//
 // Columns and Plans belong to one goroutine. The package does no I/O, does not
 // know Parquet and does not divide rows into partitions.
 package columns

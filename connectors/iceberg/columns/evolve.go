@@ -57,6 +57,7 @@ func Evolve(s *connect.Schema, v *connect.Value, table *iceberg.Schema, opts Opt
 		mapper:   mapper{opts: opts},
 		mapped:   opts.NameMapping != nil,
 		fixed:    slices.Concat(table.IdentifierFieldIDs, opts.Key),
+		planned:  make(map[planKey]int),
 	}
 	if err := e.level("", Root, table.Fields(), s, v, opts.NameMapping); err != nil {
 		return nil, err
@@ -65,11 +66,28 @@ func Evolve(s *connect.Schema, v *connect.Value, table *iceberg.Schema, opts Opt
 		return nil, nil
 	}
 	next, mapping, err := Apply(table, table.HighestFieldID(), opts.NameMapping, e.changes)
-	if err != nil || v == nil {
-		return e.changes, err
+	if err != nil {
+		return nil, err
+	}
+	if n := len(next.FieldIDs()); n > maxColumns {
+		return nil, tooMany(n)
+	}
+	if v == nil {
+		return e.changes, nil
 	}
 	opts.Evolve, opts.NameMapping = false, mapping
 	return e.changes, try(s, *v, next, opts)
+}
+
+// What a record may make of a table at most. Records whose keys are data would otherwise
+// add columns until no engine can read the table.
+const (
+	maxColumns = 10_000
+	maxName    = 1024 // bytes
+)
+
+func tooMany(n int) error {
+	return &connect.DataError{Msg: fmt.Sprintf("the record would make it %d columns, more than %d", n, maxColumns), Hint: "a map with changing keys belongs in a column of type map, variant or string: create it so"}
 }
 
 // try appends a record to columns of a schema that the table does not have yet.
@@ -92,7 +110,22 @@ type evolver struct {
 	mapper  mapper
 	mapped  bool  // a name mapping rules
 	fixed   []int // columns that stay required
+	depth   int
 	changes []Change
+	planned map[planKey]int // where in changes
+}
+
+// A planKey finds a change: of a kind, of a column, or of the name of a new field in it.
+type planKey struct {
+	kind byte // + new, > wider, ? optional
+	id   int
+	name string
+}
+
+// plan adds a change. One with the same key must not be there.
+func (e *evolver) plan(k planKey, c Change) {
+	e.planned[k] = len(e.changes)
+	e.changes = append(e.changes, c)
 }
 
 // A member is a field of a record's struct or an entry of its map. Its schema is nil if
@@ -140,6 +173,8 @@ func (e *evolver) members(s *connect.Schema, v *connect.Value) []member {
 
 // level compares one struct of the table, whose ID is parent, with one of the record.
 func (e *evolver) level(path string, parent int, cols []iceberg.NestedField, s *connect.Schema, v *connect.Value, mapping iceberg.NameMapping) error {
+	e.depth++
+	defer func() { e.depth-- }()
 	known, inner, err := e.namesOf(path, cols, mapping, e.mapped)
 	if err != nil {
 		return err
@@ -174,30 +209,29 @@ func (e *evolver) level(path string, parent int, cols []iceberg.NestedField, s *
 // add plans a new field.
 func (e *evolver) add(path string, parent int, cols []iceberg.NestedField, known names, m member) error {
 	full := join(path, m.name)
-	if m.name == "" {
-		return &connect.DataError{Msg: fmt.Sprintf("table column %q: a field without a name cannot become a column", path), Hint: "rename the field"}
+	if len(e.changes) >= maxColumns {
+		return tooMany(maxColumns + 1)
+	}
+	if m.name == "" || len(m.name) > maxName {
+		return &connect.DataError{Msg: fmt.Sprintf("column %q: a field with a name of %d bytes cannot become a column", path, len(m.name)), Hint: "rename the field"}
 	}
 	t, err := e.typeOf(full, m)
 	if err != nil || t == nil {
 		return err
 	}
-	for _, col := range cols {
-		if col.Name == m.name { // names say otherwise
-			return &connect.DataError{Msg: fmt.Sprintf("field %q: the table has a column of that name, but its name mapping does not list it", full), Hint: "add the name to the table property schema.name-mapping.default, or rename the field"}
-		}
+	if e.mapped && slices.ContainsFunc(cols, func(c iceberg.NestedField) bool { return c.Name == m.name }) {
+		return &connect.DataError{Msg: fmt.Sprintf("field %q: the table has a column of that name, but its name mapping does not list it", full), Hint: "add the name to the table property schema.name-mapping.default, or rename the field"}
 	}
-	for i := range e.changes {
-		c := &e.changes[i]
-		if c.Add == nil || c.ID != parent || known.fold(c.Add.Name) != known.fold(m.name) {
-			continue
-		}
+	key := planKey{'+', parent, known.fold(m.name)}
+	if at, ok := e.planned[key]; ok {
+		c := &e.changes[at]
 		if c.Add.Name != m.name {
 			return &connect.DataError{Msg: fmt.Sprintf("fields %q and %q of one record differ only in case", c.Path, full), Hint: "rename one, or set iceberg.tables.schema-case-insensitive to false"}
 		}
 		c.Add.Type = merge(c.Add.Type, t) // of another element of a list
 		return nil
 	}
-	e.changes = append(e.changes, Change{Path: full, ID: parent, Add: &iceberg.NestedField{Name: m.name, Type: t}})
+	e.plan(key, Change{Path: full, ID: parent, Add: &iceberg.NestedField{Name: m.name, Type: t}})
 	return nil
 }
 
@@ -205,9 +239,9 @@ func (e *evolver) add(path string, parent int, cols []iceberg.NestedField, known
 func (e *evolver) typeOf(path string, m member) (iceberg.Type, error) {
 	switch {
 	case m.schema != nil:
-		return e.mapper.typeOf(path, m.schema, 1)
+		return e.mapper.typeOf(path, m.schema, e.depth)
 	case m.value != nil:
-		return e.mapper.infer(*m.value, 1)
+		return e.mapper.infer(*m.value, e.depth)
 	}
 	return nil, nil
 }
@@ -233,7 +267,8 @@ func (e *evolver) column(path string, id int, t iceberg.Type, required bool, s *
 			return e.column(path+".value", t.ValueID, t.ValueType, t.ValueRequired, s, v, partOf(mapping, "value"))
 		})
 	}
-	return e.widen(path, id, t, s, v)
+	e.widen(path, id, t, s, v)
+	return nil
 }
 
 // parts calls f for the schema of a list's elements or a map's values, and for each.
@@ -260,17 +295,17 @@ func (e *evolver) parts(s *connect.Schema, v *connect.Value, kind connect.Kind, 
 
 // relax plans that a column is required no more.
 func (e *evolver) relax(path string, id int) {
-	known := func(c Change) bool { return c.Relax && c.ID == id }
-	if slices.Contains(e.fixed, id) || slices.ContainsFunc(e.changes, known) {
-		return
+	key := planKey{kind: '?', id: id}
+	if _, ok := e.planned[key]; !ok && !slices.Contains(e.fixed, id) {
+		e.plan(key, Change{Path: path, ID: id, Relax: true})
 	}
-	e.changes = append(e.changes, Change{Path: path, ID: id, Relax: true})
 }
 
 // widen plans a wider type, if the schema or the value needs one.
-func (e *evolver) widen(path string, id int, t iceberg.Type, s *connect.Schema, v *connect.Value) error {
-	at := slices.IndexFunc(e.changes, func(c Change) bool { return c.Widen != nil && c.ID == id })
-	if at >= 0 {
+func (e *evolver) widen(path string, id int, t iceberg.Type, s *connect.Schema, v *connect.Value) {
+	key := planKey{kind: '>', id: id}
+	at, known := e.planned[key]
+	if known {
 		t = e.changes[at].Widen
 	}
 	wide := e.widerBySchema(t, s)
@@ -282,12 +317,11 @@ func (e *evolver) widen(path string, id int, t iceberg.Type, s *connect.Schema, 
 	}
 	switch {
 	case wide == nil || wide.Equals(t):
-	case at >= 0:
+	case known:
 		e.changes[at].Widen = wide
 	default:
-		e.changes = append(e.changes, Change{Path: path, ID: id, Widen: wide})
+		e.plan(key, Change{Path: path, ID: id, Widen: wide})
 	}
-	return nil
 }
 
 // widerBySchema is the type that holds every value of a schema, nil if the column's does

@@ -189,7 +189,9 @@ func TestEvolve(t *testing.T) {
 		{"elements of several types", record{value: full(text("n"), listOf(integer(1), connect.Value{}, connect.FloatValue(1.5)))}, Options{}, `add column "n" of type list<double>`},
 		{"elements without a common type", record{value: full(text("n"), listOf(integer(1), text("x")))}, Options{}, `!cannot read "x" as long`},
 		{"dots that clash", record{value: full(text("l.element.x"), integer(1))}, Options{}, "!cannot become columns"},
-		{"no name", record{value: full(text(""), integer(1))}, Options{}, "!without a name"},
+		{"no name", record{value: full(text(""), integer(1))}, Options{}, "!a name of 0 bytes"},
+		{"a name without end", record{value: full(text(strings.Repeat("x", maxName+1)), integer(1))}, Options{}, "!a name of 1025 bytes"},
+		{"more columns than any engine reads", record{value: full(keys(maxColumns)...)}, Options{}, "!more than 10000"},
 		{"case of names counts", record{value: full(text("ID"), integer(1))}, Options{}, `add column "ID" of type long`},
 		{"case of names does not count", record{value: full(text("F"), connect.FloatValue(1))}, Options{CaseInsensitive: true}, ""},
 		{"nested fields keep being required", record{schema: structSchema(false, fieldOf("id", connect.Int32, false), connect.Field{Name: "l", Schema: &connect.Schema{Type: connect.ArrayType, Elem: structSchema(false, fieldOf("x", connect.Int64, false))}}, connect.Field{Name: "s", Schema: structSchema(false, fieldOf("a", connect.Int32, false))})}, Options{}, `add column "s" of type struct<1: a: required int>`},
@@ -217,11 +219,43 @@ func TestEvolve(t *testing.T) {
 	}
 }
 
+// keys are the entries of a map of n numbers.
+func keys(n int) []connect.Value {
+	var pairs []connect.Value
+	for i := range n {
+		pairs = append(pairs, text("k"+strconv.Itoa(i)), integer(1))
+	}
+	return pairs
+}
+
+// A table that every record nests deeper has an end.
+func TestEvolveDepth(t *testing.T) {
+	table := iceberg.NewSchema(0, col(1, "id", longType, false))
+	for round := range 10 {
+		v := object(text("leaf"), integer(1))
+		for range 20 * (round + 1) {
+			v = object(text("s"), v, text("n"+strconv.Itoa(round)), integer(1))
+		}
+		changes, err := Evolve(nil, &v, table, Options{})
+		if err != nil {
+			if _, ok := errors.AsType[*connect.DataError](err); !ok || round < 2 {
+				t.Errorf("round %d: %v", round, err)
+			}
+			return
+		}
+		if table, _, err = Apply(table, table.HighestFieldID(), nil, changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Error("no end")
+}
+
 // Two tasks plan for the same table; whoever comes second finds his change made.
 func TestApplyAfterRival(t *testing.T) {
 	table := iceberg.NewSchema(3, col(1, "id", intType, true), col(2, "s", &iceberg.StructType{FieldList: []iceberg.NestedField{col(3, "a", intType, false)}}, false))
 	mine := []Change{
-		{Path: "id", ID: 1, Widen: longType}, {Path: "id", ID: 1, Relax: true},
+		{Path: "id", ID: 1, Widen: longType},
+		{Path: "id", ID: 1, Relax: true},
 		{Path: "s.b", ID: 2, Add: &iceberg.NestedField{Name: "b", Type: stringType}},
 		{Path: "n", ID: Root, Add: &iceberg.NestedField{Name: "n", Type: longType}},
 	}
