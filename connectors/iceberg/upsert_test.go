@@ -292,6 +292,46 @@ func TestTaskAppliesChanges(t *testing.T) {
 	})
 }
 
+// Others divide the table anew while it is written to, by the key again. Deletes of a
+// partition of one spec reach no rows of the other, so from then on they are global.
+func TestTaskUpsertsUnderANewSpec(t *testing.T) {
+	change := func(c map[string]string) {
+		upsertConfig(2)(c)
+		c["iceberg.tables.default-partition-by"] = "bucket(k,3)"
+	}
+	inStage(t, change, func(s *stage) {
+		value := func(tp connect.TopicPartition, o int) connect.Value {
+			return keyedValue("", int64(o%11), fmt.Sprintf("%d-%d", tp.Partition, o), "eu")
+		}
+		s.rewrite(0, value)
+		s.mustPoll(5 * time.Second)
+		s.lastVersions("orders")
+		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		k, _ := tbl.Schema().FindFieldByName("k")
+		spec := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{k.ID}, FieldID: 1001, Name: "b", Transform: iceberg.BucketTransform{NumBuckets: 5}})
+		updates := []table.Update{table.NewAddPartitionSpecUpdate(&spec, false), table.NewSetDefaultSpecUpdate(-1)}
+		if _, _, err := s.catalog.CommitTable(s.t.Context(), tbl.Identifier(), nil, updates); err != nil {
+			s.t.Fatal(err)
+		}
+		for range 3 {
+			from := len(s.log[s.parts()[0]])
+			s.produce(s.t.Context(), 10)
+			s.rewrite(from, value)
+			s.mustPoll(20 * time.Second) // the table is looked at again twice a minute
+		}
+		s.lastVersions("orders")
+		if tbl, err = s.catalog.Peek(table.Identifier{"db", "orders"}); err != nil {
+			s.t.Fatal(err)
+		}
+		if n := len(tbl.Metadata().PartitionSpecs()); n != 3 {
+			s.t.Errorf("%d specs, want the first, the other one and that of the deletes", n)
+		}
+	})
+}
+
 // Rows with keys wait in memory. When it is full they go into files early; a key that
 // comes again after that means a unit between the commits, in every table of the record.
 func TestTaskWithLittleMemory(t *testing.T) {
