@@ -44,3 +44,26 @@ func TestKeysOfJava(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysAreDocumented sees that the table of properties has every key.
+func TestKeysAreDocumented(t *testing.T) {
+	data, err := os.ReadFile("../../docs/COMPATIBILITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, k := range configDef().Keys {
+		names = append(names, k.Name)
+	}
+	for _, p := range prefixes {
+		names = append(names, p+"*")
+	}
+	for _, s := range tableSuffixes {
+		names = append(names, tablePrefix+"NAME"+s)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(data), "`"+name+"`") {
+			t.Errorf("docs/COMPATIBILITY.md does not say what becomes of %s", name)
+		}
+	}
+}
