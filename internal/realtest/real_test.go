@@ -34,6 +34,9 @@ func TestReal(t *testing.T) {
 		{"RegistryDown", (*stack).registryDown},
 		{"StorageDown", (*stack).storageDown},
 		{"BrokerDown", (*stack).brokerDown},
+		{"JavaThereAndBack", (*stack).javaThereAndBack},
+		{"JavaKilled", (*stack).javaKilled},
+		{"JavaSettled", (*stack).javaSettled},
 		{"Upserts", (*stack).upserts},
 		{"Kills", (*stack).kills},
 	} {

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -362,5 +363,60 @@ func TestCuts(t *testing.T) {
 	}
 	if got := cuts(events[:2], Positions{0: 9}); len(got) != 1 {
 		t.Errorf("%d snapshots without deletes", len(got))
+	}
+}
+
+// A coordinator that is to go completes the commit that is under way: no table is ahead of
+// the group when the next one, of another configuration or Java's, begins.
+func TestFinish(t *testing.T) {
+	for _, finish := range []bool{true, false} {
+		t.Run(fmt.Sprint("finish ", finish), func(t *testing.T) {
+			onStage(t, 10, func(s *stage) {
+				s.javaWorker(4, false)
+				s.catalog.Chaos(func(op icetest.Op, _ int) icetest.Fault {
+					if op == icetest.Commit {
+						return icetest.Fault{DelayAfter: 5 * time.Second}
+					}
+					return icetest.Fault{}
+				})
+				r := s.start(s.config(), false)
+				<-r.opened
+				for s.catalog.Calls(icetest.Commit) < 3 { // after the drain of two tables
+					time.Sleep(time.Second)
+				}
+				if !finish {
+					r.kill()
+					if rows := len(s.counts(stageTables[0])) + len(s.counts(stageTables[1])); s.group == s.end || rows <= 4+2 {
+						t.Errorf("the group is at %d, %d rows: nothing was under way", s.group, rows)
+					}
+					return
+				}
+				if err := r.stop(); err != nil {
+					t.Fatal(err)
+				}
+				if s.group != s.end || s.coord[0] != int64(len(s.control)) {
+					t.Errorf("group at %d, -coord at %v of %d", s.group, s.coord, len(s.control))
+				}
+				s.expect("")
+			})
+		})
+	}
+}
+
+// Routing that is changed between the commits of two tables, and a crash there: the log
+// says of which offsets.
+func TestReconfiguredInAHalfCommit(t *testing.T) {
+	for hash, want := range map[uint64]bool{1: false, 2: true} {
+		onStage(t, 10, func(s *stage) {
+			s.javaWorker(4, false)
+			s.crash(3)
+			var log bytes.Buffer
+			cfg := s.config()
+			cfg.ConfigHash, cfg.Logger = hash, slog.New(slog.NewTextHandler(&log, nil))
+			s.firn(cfg)
+			if told := strings.Contains(log.String(), "partition=orders-0 from=4 to=10"); told != want {
+				t.Errorf("configuration %d: told %v:\n%s", hash, told, log.String())
+			}
+		})
 	}
 }
