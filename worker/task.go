@@ -2,15 +2,12 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/firn-io/firn/connect"
-	"github.com/firn-io/firn/internal/kafka"
 	"github.com/firn-io/firn/worker/faults"
 	"github.com/firn-io/firn/worker/group"
 	"github.com/firn-io/firn/worker/sink"
@@ -143,13 +140,14 @@ func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, err
 			h.statuses.PutTopic(topics.TopicStatus{Topic: topic, Connector: run.id.Connector, Task: run.id.Task, Discovered: time.Now()})
 		}
 	}
-	if c.Key, c.KeyClass, err = h.newConverter("key.converter", h.cfg.KeyConverter, config); err != nil {
+	parts := h.parts()
+	if c.Key, c.KeyClass, err = parts.newConverter("key.converter", h.cfg.KeyConverter, config); err != nil {
 		return nil, err
 	}
-	if c.Value, c.ValueClass, err = h.newConverter("value.converter", h.cfg.ValueConverter, config); err != nil {
+	if c.Value, c.ValueClass, err = parts.newConverter("value.converter", h.cfg.ValueConverter, config); err != nil {
 		return nil, err
 	}
-	if c.Transforms, err = h.newTransforms(config); err != nil {
+	if c.Transforms, err = parts.newTransforms(config); err != nil {
 		return nil, err
 	}
 	if err = h.taskClients(run.id, config, &c); err != nil {
@@ -166,67 +164,12 @@ func (h *Herder) taskClients(id group.TaskID, config map[string]string, c *sink.
 	}
 	props := h.cfg.sinkConsumer(id.Connector, id.Task, config)
 	c.GroupID = props[keyGroupID]
-	if c.Consumer, err = h.client(overrideConsumer, config, props); err != nil || c.Faults.DLQTopic == "" {
+	if c.Consumer, err = h.parts().client(overrideConsumer, config, props); err != nil || c.Faults.DLQTopic == "" {
 		return err
 	}
-	if c.Faults.Producer, err = h.client(overrideProducer, config, h.cfg.deadLetterProducer(id.Connector, id.Task, config)); err != nil {
+	if c.Faults.Producer, err = h.parts().client(overrideProducer, config, h.cfg.deadLetterProducer(id.Connector, id.Task, config)); err != nil {
 		return err
 	}
-	c.Faults.Admin, err = h.client(overrideAdmin, config, h.cfg.admin("connector-dlq-adminclient-", config))
+	c.Faults.Admin, err = h.parts().client(overrideAdmin, config, h.cfg.admin("connector-dlq-adminclient-", config))
 	return err
-}
-
-// client makes the configuration of a client whose properties the connector may override
-// under prefix, as far as the policy allows.
-func (h *Herder) client(prefix string, config, props map[string]string) (*kafka.Config, error) {
-	for _, key := range slices.Sorted(maps.Keys(stripped(config, prefix))) {
-		if !h.cfg.mayOverride(key) {
-			return nil, fmt.Errorf("Client Config Overrides not allowed: the '%s' policy does not allow '%s' to be overridden in the connector configuration", h.cfg.OverridePolicy, prefix+key) //nolint:staticcheck // Java's wording
-		}
-	}
-	c, err := kafka.NewConfig(props, h.dial)
-	if err != nil {
-		return nil, fmt.Errorf("configure the client of %s*: %w", prefix, err)
-	}
-	return c, nil
-}
-
-// newConverter makes a converter for a task: the connector's, configured from the
-// connector's keys alone, or the worker's, configured from the worker's.
-func (h *Herder) newConverter(key, fallback string, config map[string]string) (connect.Converter, string, error) {
-	name, settings := fallback, stripped(h.cfg.Props, key+".")
-	if own, ok := config[key]; ok {
-		name, settings = own, stripped(config, key+".")
-	}
-	class, newConverter, ok := h.plugins.converter(name)
-	if !ok {
-		return nil, "", fmt.Errorf("Invalid value %s for configuration %s: Class %s could not be found.", name, key, name) //nolint:revive,staticcheck // Java's wording
-	}
-	converter := newConverter()
-	if err := converter.Configure(settings, key == "key.converter"); err != nil {
-		return nil, "", fmt.Errorf("configure %s %s: %w", key, class, err)
-	}
-	return converter, class, nil
-}
-
-// newTransforms makes the transformations of a task, in order.
-func (h *Herder) newTransforms(config map[string]string) ([]sink.Transform, error) {
-	var chain []sink.Transform
-	for _, alias := range (connect.Values{"": config[keyTransforms]}).List("") {
-		prefix := keyTransforms + "." + alias + "."
-		name := config[prefix+"type"]
-		class, newTransform, ok := h.plugins.transform(name)
-		if !ok {
-			return nil, fmt.Errorf("Invalid value %s for configuration %stype: Class %s could not be found.", name, prefix, name) //nolint:revive,staticcheck // Java's wording
-		}
-		if config[prefix+"predicate"] != "" {
-			return nil, fmt.Errorf("predicates are not in this build: leave out %spredicate", prefix)
-		}
-		t := newTransform()
-		if err := t.Configure(stripped(config, prefix)); err != nil {
-			return nil, fmt.Errorf("configure transformation %s: %w", alias, err)
-		}
-		chain = append(chain, sink.Transform{Alias: alias, Class: class, Transformation: t})
-	}
-	return chain, nil
 }
