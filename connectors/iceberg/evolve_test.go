@@ -357,7 +357,7 @@ func TestTaskWidensPartitionColumn(t *testing.T) {
 				{Name: "d", Schema: d},
 			}}
 		}
-		if err := s.catalog.CreateNamespace(t.Context(), orders[:1], nil); err != nil {
+		if err := s.catalog.CreateNamespace(s.t.Context(), orders[:1], nil); err != nil {
 			t.Fatal(err)
 		}
 		fields := []iceberg.NestedField{
@@ -366,7 +366,7 @@ func TestTaskWidensPartitionColumn(t *testing.T) {
 			{ID: 3, Name: "n", Type: iceberg.PrimitiveTypes.Int32},
 			{ID: 4, Name: "d", Type: iceberg.DecimalTypeOf(4, 2)},
 		}
-		if _, err := catalog.EnsureTable(t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"n", "bucket(n, 4)", "d"}, map[string]string{table.ParquetCompressionKey: "uncompressed"}); err != nil {
+		if _, err := catalog.EnsureTable(s.t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"n", "bucket(n, 4)", "d"}, map[string]string{table.ParquetCompressionKey: "uncompressed"}); err != nil {
 			t.Fatal(err)
 		}
 		narrow, wide := schema(connect.Int32, "4"), schema(connect.Int64, "12")
@@ -397,6 +397,60 @@ func TestTaskWidensPartitionColumn(t *testing.T) {
 		}
 		if got := s.schema(orders); !strings.Contains(got, "n: optional long") || !strings.Contains(got, "decimal(12, 2)") {
 			t.Errorf("schema %s", got)
+		}
+	})
+}
+
+// Rows replace others while fields come: one row for each key, with the last record's
+// fields, and deletes reach rows of files from before.
+func TestTaskUpsertsWhileEvolving(t *testing.T) {
+	inStage(t, func(config map[string]string) {
+		upsertConfig(2)(config)
+		evolving(config)
+		config["iceberg.tables.cdc-field"] = "op"
+	}, func(s *stage) {
+		text := connect.StringValue
+		value := func(tp connect.TopicPartition, o int) connect.Value {
+			k := int64(o%7 + 100*int(tp.Partition))
+			if o%7 == 3 && o > 20 {
+				return connect.MapValue([]connect.Value{text("k"), connect.IntValue(k), text("op"), text("d")})
+			}
+			return connect.MapValue([]connect.Value{text("k"), connect.IntValue(k), text("op"), text("u"), text(fmt.Sprintf("f%d", o/10)), connect.IntValue(int64(o))})
+		}
+		s.rewrite(0, value)
+		for range 4 {
+			s.mustPoll(1500 * time.Millisecond)
+			s.produce(s.t.Context(), 13)
+			s.rewrite(0, value)
+		}
+		s.mustPoll(5 * time.Second)
+		tbl, err := s.catalog.Peek(orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := icetest.ReadRows(s.t.Context(), tbl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := make(map[int64]int64)
+		for tp, log := range s.log {
+			for o := range log {
+				k := int64(o%7 + 100*int(tp.Partition))
+				if last[k] = int64(o); o%7 == 3 && o > 20 {
+					delete(last, k)
+				}
+			}
+		}
+		if len(rows) != len(last) {
+			t.Errorf("%d rows, want %d: %v", len(rows), len(last), rows)
+		}
+		for _, row := range rows {
+			k, _ := row["k"].(int64)
+			for field, x := range row {
+				if n, ok := strings.CutPrefix(field, "f"); ok && (x != nil) != (n == strconv.FormatInt(last[k]/10, 10)) || ok && x != nil && x != last[k] {
+					t.Errorf("key %d: %v, want only the field of record %d", k, row, last[k])
+				}
+			}
 		}
 	})
 }

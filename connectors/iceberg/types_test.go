@@ -56,14 +56,14 @@ func TestTaskWritesEveryType(t *testing.T) {
 		},
 	}
 	inStage(t, nil, func(s *stage) {
-		if err := s.catalog.CreateNamespace(t.Context(), orders[:1], nil); err != nil {
+		if err := s.catalog.CreateNamespace(s.t.Context(), orders[:1], nil); err != nil {
 			t.Fatal(err)
 		}
 		var fields []iceberg.NestedField
 		for i, c := range columns {
 			fields = append(fields, iceberg.NestedField{ID: i + 1, Name: c.name, Type: c.typ})
 		}
-		if _, err := catalog.EnsureTable(t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"day(ns)", "bucket(nz, 3)", "ns"}, map[string]string{"format-version": "3", table.ParquetCompressionKey: "uncompressed"}); err != nil {
+		if _, err := catalog.EnsureTable(s.t.Context(), s.catalog, orders, iceberg.NewSchema(0, fields...), []string{"day(ns)", "bucket(nz, 3)", "ns"}, map[string]string{"format-version": "3", table.ParquetCompressionKey: "uncompressed"}); err != nil {
 			t.Fatal(err)
 		}
 		s.add(3, func(_ connect.TopicPartition, o int64) []connect.Value {
