@@ -24,7 +24,8 @@ type Chain struct {
 	sequence    uint64
 	commit      [16]byte // the last one answered
 
-	held map[connect.TopicPartition]bool // nil for none
+	held                 map[connect.TopicPartition]bool // nil for none
+	mostUnits, mostBytes int                             // unconfirmed, before something is held
 }
 
 type chainPart struct {
@@ -52,7 +53,7 @@ const (
 
 // NewChain makes a chain without partitions, for a task of that configuration.
 func NewChain(configHash uint64) *Chain {
-	return &Chain{task: randomID(), hash: configHash, parts: make(map[connect.TopicPartition]*chainPart)}
+	return &Chain{task: randomID(), hash: configHash, parts: make(map[connect.TopicPartition]*chainPart), mostUnits: heldUnits, mostBytes: heldBytes}
 }
 
 // Assign adds partitions. They are closed until a cycle opens them. A new session may
@@ -315,7 +316,7 @@ func (c *Chain) hold(levels map[connect.TopicPartition]Level) {
 		if !s.sent.IsZero() { // before, the unit is not complete
 			bytes += s.unit.size()
 		}
-		if len(c.units)-i <= heldUnits && bytes <= heldBytes {
+		if len(c.units)-i <= c.mostUnits && bytes <= c.mostBytes {
 			continue
 		}
 		for _, r := range s.unit.Ranges {

@@ -362,10 +362,11 @@ func (l *ledger) foreseen(before time.Time) []Stuck {
 }
 
 // validThrough is the time before which all events are below the ends of the chain, or
-// below done: the least of the partitions' greatest timestamps. A partition that has
-// nothing to read does not hold it back; where none has, it is the greatest of all. None:
-// a partition with records to come has not told its time yet.
-func (l *ledger) validThrough(upTo bound, idle func(Level) bool) int64 {
+// below done: the least of the partitions' greatest timestamps. A partition that had
+// nothing more to read at some time (idle tells when, in milliseconds) does not hold it
+// back before that time. Where none had, the greatest timestamp of all is what is known.
+// None: a partition with records to come has not told its time yet.
+func (l *ledger) validThrough(upTo bound, idle func(Level) (since int64, ok bool)) int64 {
 	newest := make(map[connect.TopicPartition]int64, len(l.levels))
 	for tp := range l.levels {
 		newest[tp] = l.ofDone(tp)
@@ -383,18 +384,15 @@ func (l *ledger) validThrough(upTo bound, idle func(Level) bool) int64 {
 	for tp, level := range l.levels {
 		at := newest[tp]
 		greatest = max(greatest, at)
-		switch {
-		case idle(*level):
-		case at == None:
-			return None
-		default:
-			least = min(least, at)
+		if since, ok := idle(*level); ok {
+			at = max(at, since)
 		}
+		if at == None {
+			return None
+		}
+		least = min(least, at)
 	}
-	if least == math.MaxInt64 {
-		return greatest
-	}
-	return least
+	return min(least, greatest)
 }
 
 // A bound is how far validThrough looks.

@@ -197,9 +197,10 @@ func TestLedgerValidThrough(t *testing.T) {
 		}
 		return u
 	}
-	all := func(Level) bool { return true }
-	none := func(Level) bool { return false }
-	second := func(l Level) bool { return l.Partition == 1 }
+	all := func(Level) (int64, bool) { return 900, true }
+	none := func(Level) (int64, bool) { return 0, false }
+	second := func(l Level) (int64, bool) { return 900, l.Partition == 1 }
+	early := func(l Level) (int64, bool) { return 450, l.Partition == 1 }
 	l := ledgerAt(10, 20)
 	if got := l.validThrough(ends, none); got != None {
 		t.Errorf("nothing is known: %d", got)
@@ -211,6 +212,9 @@ func TestLedgerValidThrough(t *testing.T) {
 	}
 	if got := l.validThrough(ends, second); got != 500 {
 		t.Errorf("partition 1 has nothing: %d, want 500", got)
+	}
+	if got := l.validThrough(ends, early); got != 450 {
+		t.Errorf("partition 1 had nothing by 450: %d", got)
 	}
 	if got := l.validThrough(dones, second); got != None {
 		t.Errorf("nothing is done: %d", got)

@@ -148,7 +148,11 @@ func (o *opener) resolve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read log starts: %w", err)
 	}
-	tables, err := o.floors(ctx)
+	needed := slices.ContainsFunc(o.parts, func(tp connect.TopicPartition) bool {
+		next, have := o.group[tp]
+		return !have || next > latest[tp] || slices.Contains(o.renewed, tp)
+	})
+	tables, err := o.floors(ctx, needed)
 	if err != nil {
 		return err
 	}
@@ -198,30 +202,48 @@ func (o *opener) reportRouting(tp connect.TopicPartition) {
 	}
 }
 
-// floors merges what the tables known from the config say.
-func (o *opener) floors(ctx context.Context) (Floors, error) {
+// floors merges what the tables known from the config say. Where the group has all offsets
+// they are not needed: then a table that cannot be loaded is passed over, so that it does
+// not keep the others waiting.
+func (o *opener) floors(ctx context.Context, needed bool) (Floors, error) {
 	all := Floors{}
 	for _, target := range o.cfg.Tables {
-		t, err := o.cfg.Catalog.LoadTable(ctx, target.Identifier())
-		if errors.Is(err, icebergcatalog.ErrNoSuchTable) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("load table %s: %w", target.Table, err)
-		}
-		fs, err := ReadFloors(t, target.Branch)
-		if err != nil {
+		err := o.floorsOf(ctx, target, all, needed)
+		switch {
+		case err == nil || errors.Is(err, icebergcatalog.ErrNoSuchTable):
+		case needed || ctx.Err() != nil:
 			return nil, fmt.Errorf("table %s: %w", target.Table, err)
-		}
-		for s, f := range fs {
-			all.raise(s, f.F, f.D)
-		}
-		o.routed = append(o.routed, routed{target.Table, readConfig(t, target.Branch), fs})
-		if o.cfg.Java != nil && javaWasLast(t, target.Branch, o.cfg.Identity.OffsetsProperty) {
-			o.javaLast = target.Table
+		default:
+			o.cfg.Logger.Warn("going on without a look at a table", "table", target.Table, "error", err)
 		}
 	}
 	return all, nil
+}
+
+const glance = 10 * time.Second // for a table that is not needed
+
+func (o *opener) floorsOf(ctx context.Context, target Target, all Floors, needed bool) error {
+	if !needed {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, glance)
+		defer cancel()
+	}
+	t, err := o.cfg.Catalog.LoadTable(ctx, target.Identifier())
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	fs, err := ReadFloors(t, target.Branch)
+	if err != nil {
+		return err
+	}
+	for s, f := range fs {
+		all.raise(s, f.F, f.D)
+	}
+	o.routed = append(o.routed, routed{target.Table, readConfig(t, target.Branch), fs})
+	if o.cfg.Java != nil && javaWasLast(t, target.Branch, o.cfg.Identity.OffsetsProperty) {
+		o.javaLast = target.Table
+	}
+	return nil
 }
 
 // hasOther tells whether the floors know the partition under another topic id only.

@@ -206,7 +206,10 @@ func (c *Coordinator) tell(ctx context.Context, out outcome, a attempted) {
 
 // A quiet partition is one whose chain did not move between two flushes. For the
 // watermark it counts as idle if its chain ends where the log does, and still does not move.
-type quiet struct{ end, logEnd int64 }
+type quiet struct {
+	end, logEnd int64
+	asked       int64 // when, in milliseconds
+}
 
 // look asks where the logs of quiet partitions end. It is called at every flush.
 func (c *Coordinator) look(ctx context.Context) {
@@ -219,7 +222,7 @@ func (c *Coordinator) look(ctx context.Context) {
 			ask = append(ask, tp)
 		}
 	}
-	at := c.ends
+	at, now := c.ends, time.Now().UnixMilli()
 	c.start(ctx, &c.jobs.look, "looking up the ends of quiet partitions", func(ctx context.Context) (func() error, error) {
 		found := make(map[connect.TopicPartition]quiet)
 		if len(ask) > 0 {
@@ -228,7 +231,7 @@ func (c *Coordinator) look(ctx context.Context) {
 				c.cfg.Logger.Warn("ends of quiet partitions are not known: the watermark waits for them", "error", err)
 			}
 			for tp, end := range logEnds {
-				found[tp] = quiet{at[tp], end}
+				found[tp] = quiet{at[tp], end, now}
 			}
 		}
 		return func() error {
@@ -238,9 +241,9 @@ func (c *Coordinator) look(ctx context.Context) {
 	})
 }
 
-func (c *Coordinator) isIdle(l Level) bool {
+func (c *Coordinator) isIdle(l Level) (since int64, ok bool) {
 	q, ok := c.quiet[l.TopicPartition]
-	return ok && q.end == l.End && q.logEnd <= l.End
+	return q.asked, ok && q.end == l.End && q.logEnd <= l.End
 }
 
 // trouble says what has not worked for longer than the error budget, "" if all is well.

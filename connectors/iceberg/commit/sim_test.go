@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -107,16 +108,22 @@ type world struct {
 	log     *slog.Logger
 	catalog *icetest.Catalog
 	topicID TopicID
+	routes  func(tp connect.TopicPartition, offset int64) []int // indexes of simTables
+	cadence func(table string) Cadence
+	trouble func(what string)
 
 	mu         sync.Mutex
 	rng        *rand.Rand
 	calm       bool // no more faults
 	logEnd     map[connect.TopicPartition]int64
+	made       map[connect.TopicPartition][]int64 // timestamps of the records, which do not fall
 	group      map[connect.TopicPartition]int64
+	watermarks int // seen
 	generation int32
 	owner      map[connect.TopicPartition]int
 	members    [simTasks]*member
-	broken     map[string]time.Time // tables of which the catalog knows nothing for now, until when
+	broken     map[string]time.Time // tables that cannot be committed to, until when
+	hidden     map[string]bool      // those of them that cannot be loaded either
 	rows       map[string][]simRow  // by file
 	gone       map[string][]int64   // keys, by equality delete file
 }
@@ -134,29 +141,9 @@ func (w *world) pick(n int) int {
 }
 
 func simulate(t *testing.T, seed uint64) {
-	synctest.Test(t, func(t *testing.T) {
-		out := io.Discard
-		if *simSeed != 0 {
-			out = os.Stderr
-		}
-		w := &world{
-			t: t, log: slog.New(slog.NewTextHandler(out, nil)), catalog: icetest.New(icetest.NewFiles()), topicID: TopicID{7},
-			rng: rand.New(rand.NewPCG(seed, 1)), logEnd: make(map[connect.TopicPartition]int64), group: make(map[connect.TopicPartition]int64),
-			owner: make(map[connect.TopicPartition]int), rows: make(map[string][]simRow), gone: make(map[string][]int64), broken: make(map[string]time.Time), generation: 1,
-		}
-		w.createTables()
+	inWorld(t, seed, func(w *world) {
 		w.catalog.Chaos(w.catalogFault)
-		for i, tp := range w.partitions() {
-			w.owner[tp] = i % simTasks
-		}
-		for slot := range simTasks {
-			w.start(slot)
-		}
-		defer func() { // also when the test failed: a bubble waits for its goroutines
-			for slot := range simTasks {
-				w.members[slot].kill()
-			}
-		}()
+		w.begin()
 		w.disturb()
 		w.mu.Lock()
 		w.calm = true
@@ -164,6 +151,41 @@ func simulate(t *testing.T, seed uint64) {
 		w.settle()
 		w.verify()
 	})
+}
+
+// inWorld plays a story, which calls begin, in fake time.
+func inWorld(t *testing.T, seed uint64, story func(w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		out := io.Discard
+		if *simSeed != 0 {
+			out = os.Stderr
+		}
+		w := &world{
+			t: t, log: slog.New(slog.NewTextHandler(out, nil)), catalog: icetest.New(icetest.NewFiles()), topicID: TopicID{7}, routes: simRoutes,
+			rng: rand.New(rand.NewPCG(seed, 1)), logEnd: make(map[connect.TopicPartition]int64), group: make(map[connect.TopicPartition]int64),
+			owner: make(map[connect.TopicPartition]int), made: make(map[connect.TopicPartition][]int64),
+			rows: make(map[string][]simRow), gone: make(map[string][]int64),
+			broken: make(map[string]time.Time), hidden: make(map[string]bool), generation: 1,
+		}
+		w.createTables()
+		for i, tp := range w.partitions() {
+			w.owner[tp] = i % simTasks
+		}
+		defer func() { // also when the test failed: a bubble waits for its goroutines
+			for _, m := range w.members {
+				if m != nil {
+					m.kill()
+				}
+			}
+		}()
+		story(w)
+	})
+}
+
+func (w *world) begin() {
+	for slot := range simTasks {
+		w.start(slot)
+	}
 }
 
 func (w *world) partitions() []connect.TopicPartition {
@@ -207,15 +229,22 @@ func (w *world) catalogFault(op icetest.Op, _ int) icetest.Fault {
 	return f
 }
 
+func (w *world) produce(tp connect.TopicPartition, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for range n {
+		w.made[tp] = append(w.made[tp], time.Now().UnixMilli())
+	}
+	w.logEnd[tp] += int64(n)
+}
+
 // disturb produces records and does harm, step by step.
 func (w *world) disturb() {
 	end := time.Now().Add(simFaults)
 	for time.Now().Before(end) {
 		time.Sleep(time.Duration(w.pick(800)) * time.Millisecond)
 		for _, tp := range w.partitions() {
-			w.mu.Lock()
-			w.logEnd[tp] += int64(w.rng.IntN(6))
-			w.mu.Unlock()
+			w.produce(tp, w.pick(6))
 		}
 		slot := w.pick(simTasks)
 		switch w.pick(14) {
@@ -242,17 +271,17 @@ func (w *world) disturb() {
 			w.log.Info("sim: group offsets lost", "lost", lose)
 		case 7:
 			target := simTables[w.pick(len(simTables))]
-			w.breakTable(target, time.Duration(w.pick(60_000))*time.Millisecond)
+			w.breakTable(target, time.Duration(w.pick(60_000))*time.Millisecond, w.chance(50))
 		}
 	}
 }
 
-// breakTable has the catalog answer nothing about a table for a while. It outlasts the
-// time of the other faults.
-func (w *world) breakTable(target Target, d time.Duration) {
-	w.log.Info("sim: table breaks", "table", target.Table, "for", d)
+// breakTable has the catalog take no commits to a table for a while, and, if it is hidden,
+// not load it either. It may outlast the time of the other faults.
+func (w *world) breakTable(target Target, d time.Duration, hidden bool) {
+	w.log.Info("sim: table breaks", "table", target.Table, "for", d, "hidden", hidden)
 	w.mu.Lock()
-	w.broken[target.Table] = time.Now().Add(d)
+	w.broken[target.Table], w.hidden[target.Table] = time.Now().Add(d), hidden
 	w.mu.Unlock()
 }
 
@@ -262,17 +291,17 @@ type simCatalog struct {
 	w *world
 }
 
-func (c simCatalog) check(ident table.Identifier) error {
+func (c simCatalog) check(ident table.Identifier, load bool) error {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	if name := strings.Join(ident, "."); time.Now().Before(c.w.broken[name]) {
+	if name := strings.Join(ident, "."); time.Now().Before(c.w.broken[name]) && (!load || c.w.hidden[name]) {
 		return fmt.Errorf("%w: table %s is broken", errSim, name)
 	}
 	return nil
 }
 
 func (c simCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
-	if err := c.check(ident); err != nil {
+	if err := c.check(ident, true); err != nil {
 		return nil, err
 	}
 	t, err := c.Catalog.LoadTable(ctx, ident)
@@ -283,7 +312,7 @@ func (c simCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*tab
 }
 
 func (c simCatalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	if err := c.check(ident); err != nil {
+	if err := c.check(ident, false); err != nil {
 		return nil, "", err
 	}
 	return c.Catalog.CommitTable(ctx, ident, reqs, updates)
@@ -349,14 +378,51 @@ func (w *world) verify() {
 		for _, r := range live {
 			count[r]++
 		}
+		w.verifyWatermarks(i, target)
 		for tp, end := range w.logEnd {
 			for o := range end {
 				want := 0
-				if slices.Contains(simRoutes(tp, o), i) {
+				if slices.Contains(w.routes(tp, o), i) {
 					want = 1
 				}
 				if got := count[simRow{tp, o}]; got != want {
 					w.t.Errorf("%s: %s@%d is there %d times, want %d", target.Table, tp, o, got, want)
+				}
+			}
+		}
+	}
+}
+
+// verifyWatermarks checks that each snapshot has all rows that are older than its
+// watermark, and that no watermark is below the one before.
+func (w *world) verifyWatermarks(at int, target Target) {
+	tbl, err := w.catalog.Peek(target.Identifier())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	last := int64(math.MaxInt64)
+	for s := tbl.CurrentSnapshot(); s != nil; s = parent(tbl, s) {
+		if _, ours := s.Summary.Properties[SummaryKey]; !ours {
+			continue
+		}
+		through := None
+		if text, ok := s.Summary.Properties[apacheWatermark]; ok {
+			through = parseWatermark(apacheWatermark, text)
+			w.watermarks++
+		}
+		if through > last {
+			w.t.Errorf("%s: the watermark went from %d back to %d", target.Table, through, last)
+		}
+		last = through
+		have := make(map[simRow]bool)
+		for _, r := range w.rowsOf(tbl, s) {
+			have[r] = true
+		}
+		for tp, made := range w.made {
+			for o, time := range made {
+				r := simRow{tp, int64(o)}
+				if time < through && !have[r] && slices.Contains(w.routes(tp, r.offset), at) {
+					w.t.Errorf("%s: a snapshot with watermark %d lacks %s@%d of time %d", target.Table, through, tp, o, time)
 				}
 			}
 		}
@@ -370,15 +436,18 @@ func (w *world) readTable(target Target) []simRow {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return w.rowsOf(tbl, tbl.CurrentSnapshot())
+}
+
+func (w *world) rowsOf(tbl *table.Table, snapshot *table.Snapshot) []simRow {
 	fs, err := tbl.FS(context.Background())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	head := tbl.CurrentSnapshot()
-	if head == nil {
+	if snapshot == nil {
 		return nil
 	}
-	manifests, err := head.Manifests(fs)
+	manifests, err := snapshot.Manifests(fs)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -416,7 +485,7 @@ func (w *world) verifyKeyed(live []simRow) {
 	last := make(map[int64]map[connect.TopicPartition]simRow)
 	for tp, end := range w.logEnd {
 		for o := range end {
-			if r := (simRow{tp, o}); slices.Contains(simRoutes(tp, o), simKeyed) {
+			if r := (simRow{tp, o}); slices.Contains(w.routes(tp, o), simKeyed) {
 				if last[r.key()] == nil {
 					last[r.key()] = make(map[connect.TopicPartition]simRow)
 				}
@@ -658,7 +727,7 @@ func (m *member) lead(ctx context.Context, s connect.Session) {
 	case leads && m.coord == nil:
 		c := NewCoordinator(Config{
 			Group: m, Broker: m, Catalog: simCatalog{m.w.catalog, m.w}, CatalogName: "iceberg", Tables: simTables, Task: "sim-" + s.Member, ConfigHash: 1,
-			Interval: 2 * time.Second, Timeout: 3 * time.Second, Threads: 2, Logger: m.w.log.With("coordinator", s.Member), Send: m.w.send,
+			Interval: 2 * time.Second, Cadence: m.w.cadence, Trouble: m.w.trouble, Timeout: 3 * time.Second, Threads: 2, Logger: m.w.log.With("coordinator", s.Member), Send: m.w.send,
 		})
 		var cctx context.Context
 		cctx, m.resign = context.WithCancel(ctx)
@@ -752,6 +821,9 @@ func (m *member) read(ctx context.Context) {
 			if !m.take(ctx, tp, pos) {
 				break
 			}
+			m.w.mu.Lock()
+			m.chain.Saw(tp, m.w.made[tp][pos])
+			m.w.mu.Unlock()
 			m.chain.Advance(tp, pos+1)
 		}
 	}
@@ -759,7 +831,7 @@ func (m *member) read(ctx context.Context) {
 
 func (m *member) take(ctx context.Context, tp connect.TopicPartition, offset int64) bool {
 	source := NewSource(m.ID(), tp, m.w.topicID)
-	for _, i := range simRoutes(tp, offset) {
+	for _, i := range m.w.routes(tp, offset) {
 		tab := m.tables[i]
 		if _, ok := tab.f[tp]; ok {
 			continue
@@ -782,7 +854,7 @@ func (m *member) take(ctx context.Context, tp connect.TopicPartition, offset int
 		}
 		tab.f[tp] = max(tab.floors.F(source), m.chain.Foreseen(tp, simTables[i]))
 	}
-	for _, i := range simRoutes(tp, offset) {
+	for _, i := range m.w.routes(tp, offset) {
 		if f := m.tables[i].f[tp]; f == None || offset >= f {
 			m.tables[i].rows = append(m.tables[i].rows, simRow{tp, offset})
 		}
@@ -797,7 +869,7 @@ func (m *member) seal(asked [16]byte) {
 		if len(tab.rows) == 0 {
 			continue
 		}
-		l := Link{Target: simTables[i], UUID: tab.table.Metadata().TableUUID(), Version: tab.table.Metadata().Version(), Floors: make(map[int]int64), Records: int64(len(tab.rows))}
+		l := Link{Target: simTables[i], UUID: tab.table.Metadata().TableUUID(), Version: tab.table.Metadata().Version(), Floors: make(map[int]int64), Records: int64(len(tab.rows)), Bytes: 100}
 		for at, r := range u.Ranges {
 			if f, ok := tab.f[r.TopicPartition]; ok && !r.Empty() {
 				l.Floors[at] = f

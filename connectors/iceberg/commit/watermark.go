@@ -13,9 +13,9 @@ import (
 //
 // Here it is the least, over the partitions of the connector, of the greatest timestamp
 // of the records that the snapshot covers; Java takes the timestamp of the last record,
-// which may be an old one. A partition with nothing to read does not hold it back. It
-// never goes back: not when the coordinator changes, and not when an idle partition
-// brings an older record.
+// which may be an old one. A partition with nothing to read holds it back only to the time
+// when that was seen. It never goes back: not when the coordinator changes, and not when
+// an idle partition brings an older record. A rewind on purpose (see Rewind) begins it anew.
 
 const (
 	apacheWatermark  = "kafka.connect.valid-through-ts"
