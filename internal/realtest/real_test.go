@@ -30,6 +30,7 @@ func TestReal(t *testing.T) {
 	}{
 		{"MainPath", (*stack).mainPath},
 		{"Postgres", (*stack).postgres},
+		{"SelfTest", (*stack).selfTest},
 		{"WrongCredentials", (*stack).wrongCredentials},
 		{"RegistryDown", (*stack).registryDown},
 		{"StorageDown", (*stack).storageDown},

@@ -47,7 +47,7 @@ var elsewhere = map[string]string{
 const (
 	noHadoop    = "the head of its tables is a file name, which object stores do not let a writer replace on condition, so two writers could both commit and exactly-once cannot be promised; register the tables in a REST, SQL or Glue catalog"
 	noHive      = "it needs the metastore's Thrift protocol and its locks; use a REST catalog in front of the metastore, or register the tables in a SQL or Glue catalog"
-	noNessie    = "use Nessie's Iceberg REST endpoint: type=rest, uri=http://HOST:19120/iceberg, prefix=BRANCH"
+	noNessie    = "use Nessie's Iceberg REST endpoint: type=rest, uri=http://HOST:19120/iceberg/BRANCH"
 	noBigQuery  = "use BigLake's Iceberg REST endpoint: type=rest, uri=https://biglake.googleapis.com/iceberg/v1/restcatalog, rest.auth.type=google, header.x-goog-user-project=PROJECT"
 	noDynamoDB  = "register the tables in Glue or a SQL catalog"
 	noSnowflake = "it is read-only; use Snowflake's Polaris (Open Catalog) by type=rest"

@@ -17,7 +17,7 @@ func TestOpenErrors(t *testing.T) {
 		{"unknown", map[string]string{"type": "x"}, `"x" is not in this build; it has`},
 		{"hive", map[string]string{"type": "hive"}, "register the tables in a SQL or Glue catalog"},
 		{"hadoop", map[string]string{"catalog-impl": "org.apache.iceberg.hadoop.HadoopCatalog"}, "exactly-once cannot be promised"},
-		{"nessie", map[string]string{"catalog-impl": "org.apache.iceberg.nessie.NessieCatalog"}, "19120/iceberg"},
+		{"nessie", map[string]string{"catalog-impl": "org.apache.iceberg.nessie.NessieCatalog"}, "19120/iceberg/BRANCH"},
 		{"both", map[string]string{"type": "rest", "catalog-impl": "x"}, "keep one"},
 		{"other impl", map[string]string{"catalog-impl": "com.example.Mine"}, "org.apache.iceberg.rest.RESTCatalog"},
 		{"impl is a type", map[string]string{"catalog-impl": "rest"}, "not in this build"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	"github.com/google/uuid"
 )
 
@@ -83,12 +85,36 @@ func (r Report) String() string {
 func (r *Report) Try(name string, needed bool, advise func(error) string, f func() error) bool {
 	began := time.Now()
 	err := f()
-	s := Step{Name: name, Needed: needed, Took: time.Since(began), Err: err}
+	s := Step{Name: name, Needed: needed, Took: time.Since(began)}
 	if err != nil {
-		s.Advice = advise(err)
+		s.Err, s.Advice = brief(err), advise(err)
 	}
 	*r = append(*r, s)
 	return err == nil
+}
+
+// A briefError is an error in fewer words.
+type briefError struct {
+	text string
+	err  error
+}
+
+func (e *briefError) Error() string { return e.text }
+func (e *briefError) Unwrap() error { return e.err }
+
+// maxBriefBytes bounds what a server's own words may add to a report.
+const maxBriefBytes = 400
+
+// brief leaves out what the name of the step says already, and the numbers of requests.
+func brief(err error) error {
+	text := err.Error()
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		text = api.ErrorCode() + ": " + api.ErrorMessage()
+	} else if failed, ok := errors.AsType[*url.Error](err); ok {
+		text = failed.Err.Error()
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	return &briefError{text[:min(len(text), maxBriefBytes)], err}
 }
 
 // cleanUpGrace bounds the deletion of the test's file after its context has ended.
