@@ -25,11 +25,12 @@ type keyedTable struct {
 	target  Target
 	levels  []Level
 	units   []*Unit
+	through int64 // watermark
 }
 
 func newKeyedTable(t *testing.T, version int, partitionBy ...string) *keyedTable {
 	t.Helper()
-	k := &keyedTable{t: t, catalog: icetest.New(icetest.NewFiles()), target: Target{"db.k", "main"}}
+	k := &keyedTable{t: t, catalog: icetest.New(icetest.NewFiles()), target: Target{"db.k", "main"}, through: None}
 	ctx := t.Context()
 	schema := iceberg.NewSchema(0,
 		iceberg.NestedField{ID: 1, Name: "k", Type: iceberg.PrimitiveTypes.Int64, Required: true},
@@ -161,7 +162,7 @@ func (k *keyedTable) publish(units ...*Unit) []string {
 }
 
 func (k *keyedTable) try(units ...*Unit) (outcome, error) {
-	p := &publisher{catalog: k.catalog, group: "connect-x", task: "x-0", watermark: apacheWatermark, through: None}
+	p := &publisher{catalog: k.catalog, group: "connect-x", task: "x-0", watermark: apacheWatermark, through: k.through}
 	return p.publish(k.t.Context(), k.target, units, k.levels, [16]byte{1})
 }
 

@@ -161,15 +161,19 @@ func ParseFloors(text string) (Floors, error) {
 }
 
 // ReadFloors returns the floors of a branch: those of the nearest ancestor of its head
-// that has them, else those of the table property, else none.
+// that has them, else those of the table property, else none. A branch that does not exist
+// yet has those of main.
 func ReadFloors(t *table.Table, branch string) (Floors, error) {
-	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
+	for s := base(t, branch); s != nil; s = parent(t, s) {
 		if s.Summary == nil {
 			continue
 		}
 		if text, ok := s.Summary.Properties[SummaryKey]; ok {
 			return ParseFloors(text)
 		}
+	}
+	if t.SnapshotByName(branch) == nil {
+		branch = table.MainBranch // whose rows it will have
 	}
 	if text, ok := t.Properties()[PropertyKey(branch)]; ok {
 		return ParseFloors(text)
@@ -181,7 +185,7 @@ func configText(hash uint64) string { return strconv.FormatUint(hash, 16) }
 
 // readConfig returns which configuration routed the rows of the last snapshot that says so.
 func readConfig(t *table.Table, branch string) string {
-	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
+	for s := base(t, branch); s != nil; s = parent(t, s) {
 		if s.Summary == nil {
 			continue
 		}
@@ -190,6 +194,15 @@ func readConfig(t *table.Table, branch string) string {
 		}
 	}
 	return ""
+}
+
+// base is the snapshot that a commit to a branch builds on: the branch's head, or, when
+// there is no such branch yet, main's, where it will begin.
+func base(t *table.Table, branch string) *table.Snapshot {
+	if s := t.SnapshotByName(branch); s != nil {
+		return s
+	}
+	return t.SnapshotByName(table.MainBranch)
 }
 
 func parent(t *table.Table, s *table.Snapshot) *table.Snapshot {

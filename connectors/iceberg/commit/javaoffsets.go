@@ -45,7 +45,7 @@ func parsePositions(text string) (Positions, error) {
 // readPositions returns Java's property as of the head of a branch: of the nearest
 // ancestor that has it, else nothing.
 func readPositions(t *table.Table, branch, key string) (Positions, error) {
-	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
+	for s := base(t, branch); s != nil; s = parent(t, s) {
 		if s.Summary == nil {
 			continue
 		}
@@ -63,7 +63,7 @@ func readPositions(t *table.Table, branch, key string) (Positions, error) {
 // javaWasLast tells whether a Java sink of that property committed to the branch after
 // the last snapshot of Firn's, or alone.
 func javaWasLast(t *table.Table, branch, key string) bool {
-	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
+	for s := base(t, branch); s != nil; s = parent(t, s) {
 		if s.Summary == nil {
 			continue
 		}

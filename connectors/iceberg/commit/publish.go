@@ -225,7 +225,7 @@ func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, d
 // Java sink can take the table back.
 func carried(t *table.Table, branch string) iceberg.Properties {
 	out := iceberg.Properties{}
-	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
+	for s := base(t, branch); s != nil; s = parent(t, s) {
 		if s.Summary == nil {
 			continue
 		}

@@ -414,6 +414,9 @@ func (w *world) verifyWatermarks(at int, target Target) {
 			w.t.Errorf("%s: the watermark went from %d back to %d", target.Table, through, last)
 		}
 		last = through
+		if s.SequenceNumber%5 != 0 {
+			continue // reading all of them takes long
+		}
 		have := make(map[simRow]bool)
 		for _, r := range w.rowsOf(tbl, s) {
 			have[r] = true

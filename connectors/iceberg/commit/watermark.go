@@ -58,7 +58,7 @@ func parseWatermark(property, text string) int64 {
 
 // watermark reads that of a branch, from the nearest ancestor that has it. None: none has.
 func watermark(t *table.Table, branch, property string) int64 {
-	for s := t.SnapshotByName(branch); s != nil; s = parent(t, s) {
+	for s := base(t, branch); s != nil; s = parent(t, s) {
 		if s.Summary == nil {
 			continue
 		}
