@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -125,4 +127,77 @@ func TestEvolveSchemaErrors(t *testing.T) {
 			t.Errorf("cancelled: got %v", err)
 		}
 	})
+}
+
+// Each catalog takes the change, refuses it to a rival who knows an older schema, and
+// keeps columns, ids and the name mapping.
+func TestEvolveSchemaInCatalogs(t *testing.T) {
+	each(t, func(t *testing.T, cat catalog.Catalog) {
+		before := ensure(t, cat)
+		columns := before.Schema().NumFields()
+		var wg sync.WaitGroup
+		for _, name := range []string{"x", "y", "x"} {
+			wg.Go(func() {
+				for try := 0; ; try++ {
+					tbl, err := catalog.EvolveSchema(t.Context(), cat, before.Identifier(), adding(name))
+					if err != nil && try < 5 {
+						continue
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if _, ok := tbl.Schema().FindFieldByName(name); !ok {
+						t.Errorf("%s is not in %v", name, tbl.Schema())
+					}
+					return
+				}
+			})
+		}
+		wg.Wait()
+		mapped := func(tbl *table.Table) (*iceberg.Schema, iceberg.NameMapping, error) {
+			schema, _, err := adding("z")(tbl)
+			if schema == nil {
+				return nil, nil, err
+			}
+			return schema, schema.NameMapping(), err
+		}
+		after, err := catalog.EvolveSchema(t.Context(), cat, before.Identifier(), mapped)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := make(map[int]bool)
+		for _, f := range after.Schema().Fields() {
+			ids[f.ID] = true
+		}
+		if n := after.Schema().NumFields(); n != columns+3 || len(ids) != n || len(after.NameMapping()) != n {
+			t.Errorf("%d columns, %d ids, %d names; want %d of each: %v", n, len(ids), len(after.NameMapping()), columns+3, after.Schema())
+		}
+		if after.Metadata().LastColumnID() != after.Schema().HighestFieldID() || after.Metadata().TableUUID() != before.Metadata().TableUUID() {
+			t.Errorf("last column id %d of %v", after.Metadata().LastColumnID(), after.Schema())
+		}
+	})
+}
+
+// What a REST catalog answers when it does not want the change.
+func TestEvolveSchemaRESTRefusals(t *testing.T) {
+	for status, want := range map[int]error{http.StatusBadRequest: catalog.ErrRefused, http.StatusForbidden: catalog.ErrNotAllowed} {
+		var refuse atomic.Bool
+		cat, _ := openREST(t, nil, func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if refuse.Load() && r.Method == http.MethodPost {
+					w.Header().Set("Content-Type", "application/json")
+					w.WriteHeader(status)
+					fmt.Fprintf(w, `{"error":{"message":"no","type":"X","code":%d}}`, status)
+					return
+				}
+				h.ServeHTTP(w, r)
+			})
+		})
+		before := ensure(t, cat)
+		refuse.Store(true)
+		if _, err := catalog.EvolveSchema(t.Context(), cat, before.Identifier(), adding("x")); !errors.Is(err, want) {
+			t.Errorf("status %d: got %v, want %v", status, err, want)
+		}
+	}
 }
