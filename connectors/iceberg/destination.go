@@ -145,6 +145,9 @@ func (t *Task) destination(ident table.Identifier) *destination {
 	name := strings.Join(ident, ".")
 	d, ok := t.tables[name]
 	if !ok {
+		if len(t.tables) >= t.drops.sweepAt {
+			t.sweep()
+		}
 		d = &destination{target: t.cfg.target(name), floors: make(map[connect.TopicPartition]int64)}
 		t.tables[name] = d
 	}

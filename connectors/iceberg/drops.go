@@ -33,6 +33,8 @@ type drops struct {
 	reported int64 // of the first two and of all, when the log was last told
 	seen     int64
 	at       time.Time
+
+	sweepAt int // so many tables are looked through for those that do not exist
 }
 
 // drop applies the policy to a record that goes to no table, or, when absent is not nil,
@@ -62,6 +64,21 @@ func (t *Task) drop(ctx context.Context, tp connect.TopicPartition, r *connect.R
 	}
 	t.drops.unrouted++
 	return true, nil
+}
+
+// maxAbsent bounds the tables remembered as not there: records may name any number.
+const maxAbsent = 4096
+
+// sweep forgets tables that do not exist.
+func (t *Task) sweep() {
+	for name, d := range t.tables {
+		if d.absent && !d.loading && d.writer == nil {
+			delete(t.tables, name)
+		}
+	}
+	clear(t.byIdent)
+	t.lastIdent, t.lastDest = nil, nil
+	t.drops.sweepAt = len(t.tables) + maxAbsent
 }
 
 // report tells the log what was dropped since it was last told, once in a while or, at

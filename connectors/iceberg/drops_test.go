@@ -3,6 +3,7 @@ package iceberg
 import (
 	"bytes"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,21 @@ func TestDropsNothingOfTheList(t *testing.T) {
 			s.t.Errorf("error %v, want one that names the table", err)
 		}
 	})
+}
+
+// Tables that do not exist are forgotten when there are many, and no others.
+func TestAbsentTablesAreForgotten(t *testing.T) {
+	task := &Task{cfg: &config{}, tables: make(map[string]*destination), byIdent: make(map[*string]*destination)}
+	kept := task.destination(table.Identifier{"db", "kept"})
+	for i := range 3 * maxAbsent {
+		task.destination(table.Identifier{"db", strconv.Itoa(i)}).absent = true
+		if len(task.tables) > maxAbsent+1 {
+			t.Fatalf("%d tables remembered after %d", len(task.tables), i)
+		}
+	}
+	if task.destination(table.Identifier{"db", "kept"}) != kept {
+		t.Error("a table that exists was forgotten")
+	}
 }
 
 // No table is created that could not take the second row.
