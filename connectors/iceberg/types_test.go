@@ -52,7 +52,8 @@ func TestTaskWritesEveryType(t *testing.T) {
 		},
 		{
 			"m", &iceberg.MapType{KeyID: 34, KeyType: iceberg.PrimitiveTypes.String, ValueID: 35, ValueType: iceberg.DecimalTypeOf(5, 1)},
-			connect.MapValue([]connect.Value{text("k"), connect.IntValue(7)}), icetest.Row{"k": "7"},
+			connect.MapValue([]connect.Value{text("k"), connect.IntValue(7)}),
+			icetest.Row{"k": "7"},
 		},
 	}
 	inStage(t, nil, func(s *stage) {

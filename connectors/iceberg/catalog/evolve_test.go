@@ -188,7 +188,9 @@ func TestEvolveSchemaRESTRefusals(t *testing.T) {
 				if refuse.Load() && r.Method == http.MethodPost {
 					w.Header().Set("Content-Type", "application/json")
 					w.WriteHeader(status)
-					fmt.Fprintf(w, `{"error":{"message":"no","type":"X","code":%d}}`, status)
+					if _, err := fmt.Fprintf(w, `{"error":{"message":"no","type":"X","code":%d}}`, status); err != nil {
+						t.Error(err)
+					}
 					return
 				}
 				h.ServeHTTP(w, r)
