@@ -488,7 +488,9 @@ func (r *run) observe(cy *Cycle) {
 // kill ends it as kill -9 does.
 func (r *run) kill() {
 	r.cancel()
-	<-r.ended
+	if err := <-r.ended; err != nil {
+		r.s.t.Error(err)
+	}
 }
 
 // stop ends it cleanly.

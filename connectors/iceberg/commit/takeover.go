@@ -114,8 +114,7 @@ func (c *Coordinator) takeOver(ctx context.Context) {
 	c.start(ctx, &c.jobs.java, "taking over from Java", func(ctx context.Context) (func() error, error) {
 		d := drain{cfg: c.cfg}
 		position, err := d.run(ctx, subscribed)
-		var stop *StopError
-		if errors.As(err, &stop) {
+		if stop, ok := errors.AsType[*StopError](err); ok {
 			return func() error { return stop }, nil
 		}
 		return func() error {
@@ -262,8 +261,7 @@ func (d *drain) levels(ctx context.Context, subscribed []connect.TopicPartition,
 func (d *drain) settle(ctx context.Context, target Target, events []announcement, levels []Level, to Positions) error {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := d.try(ctx, target, events, levels, to)
-		var stop *StopError
-		if err == nil || errors.As(err, &stop) {
+		if _, stop := errors.AsType[*StopError](err); err == nil || stop {
 			return err
 		}
 		if ctx.Err() != nil {

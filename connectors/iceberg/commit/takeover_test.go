@@ -217,8 +217,7 @@ func TestMissingTableStops(t *testing.T) {
 				cfg.Tables = stageTables[:1]
 				r := s.start(cfg, true)
 				err := <-r.ended
-				var stop *StopError
-				if !errors.As(err, &stop) || !strings.Contains(err.Error(), "db.b") || !strings.Contains(err.Error(), stageGroup+"-coord") {
+				if _, ok := errors.AsType[*StopError](err); !ok || !strings.Contains(err.Error(), "db.b") || !strings.Contains(err.Error(), stageGroup+"-coord") {
 					t.Errorf("ended with %v", err)
 				}
 				if s.coord != nil {
@@ -263,8 +262,7 @@ func TestStrangerJoins(t *testing.T) {
 		s.meanwhile(func() { g.generation, s.members = 1, []string{"a Java worker"} })
 		r.coordinator.Wake()
 		err := <-r.ended
-		var stop *StopError
-		if !errors.As(err, &stop) {
+		if _, ok := errors.AsType[*StopError](err); !ok {
 			t.Errorf("ended with %v", err)
 		}
 		if s.group != s.end && s.verdict(s.group) != "" {
@@ -293,8 +291,8 @@ func TestGroupLostAfterJava(t *testing.T) {
 		s.java("earliest")
 		s.group = None
 		r := s.start(s.config(), true)
-		var stop *StopError
-		if err := <-r.ended; !errors.As(err, &stop) {
+		err := <-r.ended
+		if _, ok := errors.AsType[*StopError](err); !ok {
 			t.Errorf("ended with %v", err)
 		}
 	})

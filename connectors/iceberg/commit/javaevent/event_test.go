@@ -12,8 +12,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 var (
 	c1    = [16]byte{15: 0xc1}
 	table = Table{Catalog: "iceberg", Namespace: []string{"db"}, Name: "t", UUID: &[16]byte{15: 0xaa}}
@@ -24,13 +22,13 @@ var (
 var recorded = map[string]Payload{
 	"StartCommit": StartCommit{c1},
 	"DataComplete": DataComplete{c1, []Assignment{
-		{Topic: "events", Partition: 0, Offset: ptr(int64(100)), Time: when},
+		{Topic: "events", Partition: 0, Offset: new(int64(100)), Time: when},
 		{Topic: "events", Partition: 1},
 	}},
-	"CommitToTable":  CommitToTable{c1, table, ptr(int64(123)), when},
+	"CommitToTable":  CommitToTable{c1, table, new(int64(123)), when},
 	"CommitComplete": CommitComplete{c1, when},
 	"DataWritten_unpartitioned": DataWritten{Commit: c1, Table: table, Data: []File{{
-		Path: "s3://b/db/t/data/g.parquet", Format: "PARQUET", Partition: map[int]any{}, Records: 2, Bytes: 99, SortOrderID: ptr(0),
+		Path: "s3://b/db/t/data/g.parquet", Format: "PARQUET", Partition: map[int]any{}, Records: 2, Bytes: 99, SortOrderID: new(0),
 	}}, Deletes: []File{}},
 	"DataWritten_partitioned": DataWritten{
 		Commit: c1, Table: table, Partition: []PartitionField{
@@ -45,7 +43,7 @@ var recorded = map[string]Payload{
 			Partition:   map[int]any{1000: int32(19724), 1001: int32(4), 1002: "abcd", 1003: []byte{15: 0xaa}, 1004: []byte{0, 0, 0, 0x7d}},
 			ColumnSizes: map[int]int64{1: 10}, ValueCounts: map[int]int64{1: 3}, NullCounts: map[int]int64{1: 0}, NaNCounts: map[int]int64{},
 			Lower: map[int][]byte{1: {1, 0, 0, 0, 0, 0, 0, 0}}, Upper: map[int][]byte{1: {3, 0, 0, 0, 0, 0, 0, 0}},
-			SplitOffsets: []int64{4}, SortOrderID: ptr(0),
+			SplitOffsets: []int64{4}, SortOrderID: new(0),
 		}}, Deletes: []File{},
 	},
 }
@@ -232,7 +230,7 @@ func TestDecodeEncodeProperty(t *testing.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "assignments") {
 			a := Assignment{Topic: rapid.String().Draw(t, "topic"), Partition: rapid.Int32().Draw(t, "partition")}
 			if rapid.Bool().Draw(t, "read") {
-				a.Offset, a.Time = ptr(rapid.Int64().Draw(t, "offset")), time.UnixMicro(rapid.Int64Range(1, 1<<60).Draw(t, "time")).UTC()
+				a.Offset, a.Time = new(rapid.Int64().Draw(t, "offset")), time.UnixMicro(rapid.Int64Range(1, 1<<60).Draw(t, "time")).UTC()
 			}
 			p.Assignments = append(p.Assignments, a)
 		}

@@ -119,7 +119,7 @@ func (p *schemaParser) name(n *node, v map[string]any, namespace string) string 
 	if own, ok := v["namespace"].(string); ok {
 		namespace = own
 	}
-	name, _ := v["name"].(string) //nolint:revive // without a name nothing refers to it
+	name, _ := v["name"].(string) // without a name nothing refers to it
 	full := fullName(name, namespace)
 	p.named[full] = n
 	if i := strings.LastIndexByte(full, '.'); i >= 0 {
@@ -129,7 +129,7 @@ func (p *schemaParser) name(n *node, v map[string]any, namespace string) string 
 }
 
 func (p *schemaParser) record(n *node, v map[string]any, namespace string, depth int) error {
-	fields, _ := v["fields"].([]any) //nolint:revive // none: a record without fields
+	fields, _ := v["fields"].([]any) // none: a record without fields
 	for _, f := range fields {
 		f, ok := f.(map[string]any)
 		if !ok {
