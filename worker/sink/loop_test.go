@@ -363,6 +363,32 @@ func TestFailFromAnotherGoroutine(t *testing.T) {
 	})
 }
 
+// A task that goes on with a part of its work shows as failed, until all is well.
+func TestTroubleFromAnotherGoroutine(t *testing.T) {
+	play(t, func(s *stage, _ *Config) { s.w.produce(a0, 2) }, func(s *stage) {
+		s.rebalance("range", a0)
+		s.wait(time.Second)
+		say := func(err error) {
+			go s.r.tc.Trouble(err)
+			s.wait(time.Second)
+		}
+		say(errors.New("table b cannot be reached"))
+		if !strings.Contains(s.trace, "table b cannot be reached") {
+			t.Errorf("trace %q", s.trace)
+		}
+		s.w.produce(a0, 3)
+		s.wait(time.Second)
+		s.wantRange(a0, 0, 5) // it goes on
+		s.task.SetPaused(true)
+		s.wait(time.Second)
+		s.task.SetPaused(false)
+		s.wait(time.Second)
+		say(nil)
+		say(nil)
+		s.wantStates("RUNNING", "FAILED", "PAUSED", "RUNNING", "FAILED", "RUNNING")
+	})
+}
+
 func TestPanicsAreContained(t *testing.T) {
 	for name, edit := range map[string]func(s *stage, c *Config){
 		"start":     func(s *stage, _ *Config) { s.r.onStart = func() error { panic("boom") } },

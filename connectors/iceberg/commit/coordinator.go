@@ -302,6 +302,7 @@ func (c *Coordinator) step(ctx context.Context) {
 	if c.session.Member == "" {
 		return // between two generations there is nothing to coordinate for
 	}
+	c.report(now)
 	if c.finishing {
 		c.complete(ctx, now)
 		return
@@ -319,7 +320,6 @@ func (c *Coordinator) step(ctx context.Context) {
 	c.publish(ctx, now)
 	c.storeOffsets(ctx)
 	c.freshen(ctx)
-	c.report(now)
 	if c.dirty || now.Sub(c.lastSent) >= resend {
 		c.sendCycle(ctx)
 	}

@@ -268,6 +268,7 @@ func (c *Coordinator) trouble(now time.Time) (text, key string) {
 	for _, l := range c.lanes {
 		add(&l.job, Budget(c.cfg.Failures, c.cadence(l.target).Interval), "commit to table "+l.target.Table+" (branch "+l.target.Branch+")")
 	}
+	add(&c.jobs.java, Budget(c.cfg.Failures, c.cfg.Interval), "looking for what a Java sink has left")
 	add(&c.jobs.open, Budget(c.cfg.Failures, c.cfg.Interval), "looking up where to begin")
 	add(&c.jobs.store, Budget(c.cfg.Failures, c.cfg.Interval), "commit of the group's offsets")
 	add(&c.jobs.send, Budget(c.cfg.Failures, c.cfg.Interval), "writing to the control topic")

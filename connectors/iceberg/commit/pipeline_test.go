@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
 
 // Stories of tables that do not keep up, in the simulated cluster without its faults.
@@ -101,7 +102,7 @@ func TestBrokenTable(t *testing.T) {
 		w.begin()
 		w.flow(5 * time.Second)
 
-		w.breakTable(simB, time.Hour, false)
+		w.catalog.Break(simB.Identifier(), errSim, icetest.Commit)
 		goesOn := func(when string) {
 			t.Helper()
 			for _, tp := range p[:2] {
@@ -134,9 +135,7 @@ func TestBrokenTable(t *testing.T) {
 		w.flow(20 * time.Second)
 		goesOn("the coordinator died")
 
-		w.mu.Lock()
-		w.broken[simB.Table] = time.Now()
-		w.mu.Unlock()
+		w.catalog.Mend(simB.Identifier())
 		w.flow(15 * time.Second)
 		for _, tp := range p {
 			if n := w.missing(simB, tp, soon) + w.lag(tp, soon); n > 0 {
@@ -162,7 +161,11 @@ func TestBrokenTableAcrossARestart(t *testing.T) {
 		w.begin()
 		w.flow(5 * time.Second)
 		for _, hidden := range []bool{false, true} {
-			w.breakTable(simB, time.Hour, hidden)
+			ops := []icetest.Op{icetest.Commit}
+			if hidden {
+				ops = append(ops, icetest.Load)
+			}
+			w.catalog.Break(simB.Identifier(), errSim, ops...)
 			w.flow(20 * time.Second)
 			for slot := range simTasks {
 				w.members[slot].kill()
@@ -178,7 +181,7 @@ func TestBrokenTableAcrossARestart(t *testing.T) {
 				t.Errorf("hidden %v: partition 1 lacks %d records in a", hidden, n)
 			}
 		}
-		w.breakTable(simB, 0, false)
+		w.catalog.Mend(simB.Identifier())
 		w.flow(15 * time.Second)
 		w.settle()
 		w.verify()
@@ -196,7 +199,7 @@ func TestHeldPartitions(t *testing.T) {
 		w.begin()
 		w.members[0].chain.mostUnits = 10
 		w.flow(5 * time.Second)
-		w.breakTable(simB, time.Hour, false)
+		w.catalog.Break(simB.Identifier(), errSim, icetest.Commit)
 		w.flow(15 * time.Second)
 		if n := w.missing(simA, p[1], soon); n > 0 {
 			t.Errorf("partition 1 lacks %d records before the bound", n)
@@ -208,7 +211,7 @@ func TestHeldPartitions(t *testing.T) {
 		if n := w.missing(simA, p[0], soon) + w.lag(p[0], soon) + w.lag(p[2], soon); n > 0 {
 			t.Errorf("the other partitions lack %d records", n)
 		}
-		w.breakTable(simB, 0, false)
+		w.catalog.Mend(simB.Identifier())
 		w.flow(20 * time.Second)
 		for _, tp := range p {
 			if n := w.missing(simA, tp, soon) + w.missing(simB, tp, soon) + w.lag(tp, soon); n > 0 {
@@ -329,7 +332,7 @@ func TestTroubleIsTold(t *testing.T) {
 		w.trouble = func(what string) { told = append(told, what) }
 		w.begin()
 		w.flow(3 * time.Second)
-		w.breakTable(simB, time.Hour, true)
+		w.catalog.Break(simB.Identifier(), errSim, icetest.Load, icetest.Commit)
 		w.flow(15 * time.Second)
 		if len(told) > 0 {
 			t.Errorf("told %q within the budget", told)
@@ -338,7 +341,7 @@ func TestTroubleIsTold(t *testing.T) {
 		if len(told) != 1 || !strings.Contains(told[0], "commit to table db.b (branch main): no success since 2000-01-01T00:00:") || !strings.Contains(told[0], "simulated fault") {
 			t.Fatalf("told %q, want one trouble with b", told)
 		}
-		w.breakTable(simB, 0, false)
+		w.catalog.Mend(simB.Identifier())
 		time.Sleep(15 * time.Second)
 		if len(told) != 2 || told[1] != "" {
 			t.Errorf("told %q, want that all is well", told)

@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -122,10 +121,8 @@ type world struct {
 	generation int32
 	owner      map[connect.TopicPartition]int
 	members    [simTasks]*member
-	broken     map[string]time.Time // tables that cannot be committed to, until when
-	hidden     map[string]bool      // those of them that cannot be loaded either
-	rows       map[string][]simRow  // by file
-	gone       map[string][]int64   // keys, by equality delete file
+	rows       map[string][]simRow // by file
+	gone       map[string][]int64  // keys, by equality delete file
 }
 
 func (w *world) chance(percent int) bool {
@@ -165,7 +162,7 @@ func inWorld(t *testing.T, seed uint64, story func(w *world)) {
 			rng: rand.New(rand.NewPCG(seed, 1)), logEnd: make(map[connect.TopicPartition]int64), group: make(map[connect.TopicPartition]int64),
 			owner: make(map[connect.TopicPartition]int), made: make(map[connect.TopicPartition][]int64),
 			rows: make(map[string][]simRow), gone: make(map[string][]int64),
-			broken: make(map[string]time.Time), hidden: make(map[string]bool), generation: 1,
+			generation: 1,
 		}
 		w.createTables()
 		for i, tp := range w.partitions() {
@@ -280,42 +277,12 @@ func (w *world) disturb() {
 // not load it either. It may outlast the time of the other faults.
 func (w *world) breakTable(target Target, d time.Duration, hidden bool) {
 	w.log.Info("sim: table breaks", "table", target.Table, "for", d, "hidden", hidden)
-	w.mu.Lock()
-	w.broken[target.Table], w.hidden[target.Table] = time.Now().Add(d), hidden
-	w.mu.Unlock()
-}
-
-// A simCatalog is the catalog with the tables that are broken.
-type simCatalog struct {
-	*icetest.Catalog
-	w *world
-}
-
-func (c simCatalog) check(ident table.Identifier, load bool) error {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	if name := strings.Join(ident, "."); time.Now().Before(c.w.broken[name]) && (!load || c.w.hidden[name]) {
-		return fmt.Errorf("%w: table %s is broken", errSim, name)
+	ops := []icetest.Op{icetest.Commit}
+	if hidden {
+		ops = append(ops, icetest.Load)
 	}
-	return nil
-}
-
-func (c simCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
-	if err := c.check(ident, true); err != nil {
-		return nil, err
-	}
-	t, err := c.Catalog.LoadTable(ctx, ident)
-	if err != nil {
-		return nil, err
-	}
-	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), t.FS, c), nil
-}
-
-func (c simCatalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	if err := c.check(ident, false); err != nil {
-		return nil, "", err
-	}
-	return c.Catalog.CommitTable(ctx, ident, reqs, updates)
+	w.catalog.Break(target.Identifier(), errSim, ops...)
+	time.AfterFunc(d, func() { w.catalog.Mend(target.Identifier()) })
 }
 
 func (w *world) foreign() {
@@ -729,7 +696,7 @@ func (m *member) lead(ctx context.Context, s connect.Session) {
 	switch {
 	case leads && m.coord == nil:
 		c := NewCoordinator(Config{
-			Group: m, Broker: m, Catalog: simCatalog{m.w.catalog, m.w}, CatalogName: "iceberg", Tables: simTables, Task: "sim-" + s.Member, ConfigHash: 1,
+			Group: m, Broker: m, Catalog: m.w.catalog, CatalogName: "iceberg", Tables: simTables, Task: "sim-" + s.Member, ConfigHash: 1,
 			Interval: 2 * time.Second, Cadence: m.w.cadence, Trouble: m.w.trouble, Timeout: 3 * time.Second, Threads: 2, Logger: m.w.log.With("coordinator", s.Member), Send: m.w.send,
 		})
 		var cctx context.Context
@@ -841,7 +808,7 @@ func (m *member) take(ctx context.Context, tp connect.TopicPartition, offset int
 		}
 		if tab.table == nil || !tab.read.After(m.opened[tp]) {
 			asked := time.Now()
-			loaded, err := simCatalog{m.w.catalog, m.w}.LoadTable(ctx, simTables[i].Identifier())
+			loaded, err := m.w.catalog.LoadTable(ctx, simTables[i].Identifier())
 			if err != nil {
 				return false
 			}

@@ -41,6 +41,7 @@ type Catalog struct {
 	mu         sync.Mutex // guards what follows; never held while a call waits
 	namespaces map[string]table.Identifier
 	tables     map[string]entry
+	broken     map[string]map[Op]error // by table
 }
 
 // An entry is a catalog's row of one table.
@@ -63,6 +64,9 @@ func key(ident table.Identifier) string { return strings.Join(ident, "\x00") }
 
 // LoadTable gives the table as it is now, or wraps catalog.ErrNoSuchTable.
 func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	if err := c.isBroken(ident, Load); err != nil {
+		return nil, err
+	}
 	var t *table.Table
 	err := c.faults.call(ctx, Load, func() (err error) {
 		t, err = c.load(ident, c)
@@ -126,6 +130,9 @@ func (c *Catalog) store(ident table.Identifier, meta table.Metadata, version int
 // CommitTable validates reqs against the present metadata and applies updates; a
 // failed requirement wraps table.ErrCommitFailed.
 func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	if err := c.isBroken(ident, Commit); err != nil {
+		return nil, "", err
+	}
 	var meta table.Metadata
 	var location string
 	err := c.faults.call(ctx, Commit, func() (err error) {

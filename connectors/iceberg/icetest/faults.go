@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/apache/iceberg-go/table"
 )
 
 // An Op is one kind of catalog call.
@@ -44,6 +46,33 @@ func (c *Catalog) Chaos(fn func(op Op, n int) Fault) {
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
 	c.faults.chaos = fn
+}
+
+// Break lets loads or commits of one table fail with err, on top of what Chaos does, until
+// Mend.
+func (c *Catalog) Break(ident table.Identifier, err error, ops ...Op) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken == nil {
+		c.broken = map[string]map[Op]error{}
+	}
+	c.broken[key(ident)] = map[Op]error{}
+	for _, op := range ops {
+		c.broken[key(ident)][op] = err
+	}
+}
+
+// Mend ends what Break began.
+func (c *Catalog) Mend(ident table.Identifier) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.broken, key(ident))
+}
+
+func (c *Catalog) isBroken(ident table.Identifier, op Op) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken[key(ident)][op]
 }
 
 // Calls is how many calls of op arrived, disturbed ones included.
