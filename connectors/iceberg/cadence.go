@@ -78,7 +78,7 @@ func (t *Task) heavy() bool {
 		if n := int64(len(s.Subscribed)); n > 0 {
 			most = max(1, most/n*int64(len(s.Owned)))
 		}
-		if d.writer.Bytes() >= most {
+		if d.bytes() >= most {
 			return true
 		}
 	}
@@ -86,3 +86,11 @@ func (t *Task) heavy() bool {
 }
 
 const weighEvery = 8 // batches
+
+// bytes is about how large the open files are, and would be with the rows that wait.
+func (d *destination) bytes() int64 {
+	if d.keyed != nil {
+		return d.keyed.Bytes()
+	}
+	return d.writer.Bytes()
+}

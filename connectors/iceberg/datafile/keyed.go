@@ -299,6 +299,13 @@ func (w *KeyedWriter) Held() int64 {
 // Seal.
 func (w *KeyedWriter) Crowded() bool { return w.data.budget.crowded() || w.held > maxKeyedBytes }
 
+// Bytes is about the size of the files since the last Seal or Abort, those that the rows in
+// memory will make included.
+func (w *KeyedWriter) Bytes() int64 {
+	const packed = 4 // files are usually smaller than their rows by more than this
+	return w.data.Bytes() + w.deletes.Bytes() + w.rows.Bytes()/packed
+}
+
 // Err is the failure that ended the writer, if any.
 func (w *KeyedWriter) Err() error { return errors.Join(w.data.Err(), w.deletes.Err()) }
 

@@ -205,7 +205,15 @@ func TestKeyedSpills(t *testing.T) {
 	if err := w.Apply(Delete, nil, keyedRow{id: 8, region: "eu"}.record()); !errors.Is(err, ErrSealFirst) {
 		t.Errorf("the delete of a key in the files: %v", err)
 	}
+	about := w.Bytes()
 	rows, gone := sealKeyed(t, w, io)
+	stored := int64(0)
+	for _, path := range io.paths() {
+		stored += int64(len(io.content(path)))
+	}
+	if about < stored/2 || about > 4*stored || w.Bytes() > 64 {
+		t.Errorf("about %d bytes, then %d; the files have %d", about, w.Bytes(), stored)
+	}
 	if len(rows) != n || len(gone) != n {
 		t.Errorf("%d rows, %d deletes, want %d each", len(rows), len(gone), n)
 	}
