@@ -120,6 +120,14 @@ func (t *Task) fitAll(ctx context.Context, tp connect.TopicPartition, r *connect
 		if r.Offset < d.floor {
 			continue
 		}
+		if d.writer == nil {
+			if err := t.openWriter(d); err != nil {
+				return err
+			}
+		}
+		if d.writer.Fits(r.ValueSchema, r.Value) {
+			continue
+		}
 		_, err := t.fit(ctx, d, tp, r)
 		if _, bad := errors.AsType[*connect.DataError](err); err != nil && !bad {
 			return err // what is wrong with the record is found again when it is written

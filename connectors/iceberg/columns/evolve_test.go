@@ -319,6 +319,17 @@ func TestAppendUnknownField(t *testing.T) {
 		{object(text("id"), integer(1), text("x"), listOf(object(text("a"), connect.Value{}))), true, true},
 		{object(text("id"), integer(1), text("x"), listOf(object(text("a"), text("")))), true, false},
 	} {
+		p, err := Compile(nil, table, Options{Evolve: c.evolve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		into, err := New(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Fits(into, c.value); got != c.want || into.Len() != 0 || p.Dropped() != 0 {
+			t.Errorf("%v, evolve %v: fits %v, leaves %d rows", c.value, c.evolve, got, into.Len())
+		}
 		if err := appendTo(t, table, Options{Evolve: c.evolve}, record{value: c.value}); (err == nil) != c.want {
 			t.Errorf("%v, evolve %v: got error %v", c.value, c.evolve, err)
 		}

@@ -107,6 +107,17 @@ func (p *Plan) Append(dst *Columns, v connect.Value) error {
 	return nil
 }
 
+// Fits tells whether Append would take a record. dst is as before.
+func (p *Plan) Fits(dst *Columns, v connect.Value) bool {
+	n, dropped := dst.rows, p.dropped
+	if p.Append(dst, v) != nil {
+		return false
+	}
+	dst.truncate(n)
+	p.dropped = dropped
+	return true
+}
+
 // Dropped counts the record fields, of records that were appended, for which the
 // table has no column.
 func (p *Plan) Dropped() int64 { return p.dropped }

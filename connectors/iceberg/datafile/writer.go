@@ -144,6 +144,16 @@ func (w *Writer) Append(s *connect.Schema, v connect.Value) error {
 	return nil
 }
 
+// Fits tells whether Append would take a record. It adds nothing.
+func (w *Writer) Fits(s *connect.Schema, v connect.Value) bool {
+	if !w.planned || s != w.lastFor {
+		if w.plan(s) != nil {
+			return false
+		}
+	}
+	return w.last.Fits(w.stage, v)
+}
+
 // plan finds or compiles the plan of a record schema.
 func (w *Writer) plan(s *connect.Schema) error {
 	p, ok := w.plans[s]
