@@ -195,7 +195,7 @@ func (s *settling) settle(ctx context.Context, look bool, patience time.Duration
 	if r.Settled {
 		return r, nil
 	}
-	one := s.settler.Tables() == 1
+	one := all && s.settler.Tables() == 1
 	switch {
 	case look && one:
 		r.Message = "its table is ahead of the group's offsets: settle would move them"

@@ -53,10 +53,16 @@ func (t *Task) retire(ctx context.Context) {
 	late := time.NewTimer(finishPatience)
 	defer late.Stop()
 	t.leading.coordinator.Finish()
+	inTime := true
 	select {
 	case <-t.leading.done:
 	case <-late.C:
+		inTime = false
 	case <-ctx.Done():
+		inTime = false
+	}
+	if !inTime {
+		t.tc.Logger().Warn("the coordinator was stopped before all tables had what it had accepted; nothing is lost, but if the connector goes back to Java now, run firn settle first")
 	}
 	t.leading.cancel()
 	t.leading = nil

@@ -24,6 +24,7 @@ type Settler struct {
 	catalog catalog.Catalog
 	admin   *kafka.Admin
 	groups  []string // whose offsets are the connector's; the first one counts
+	tables  int
 }
 
 // Settler opens the catalog. Admin is used until Close, which does not close it; consumers
@@ -89,8 +90,13 @@ func (s *Settler) Standings(ctx context.Context) (out []Standing, all bool, err 
 	for tp, next := range offsets {
 		at(tp).Offset = next
 	}
-	static := s.router.Static()
-	for _, ident := range static {
+	topics := make(map[string]bool)
+	for tp := range offsets {
+		topics[tp.Topic] = true
+	}
+	known, all := s.router.Known(slices.Sorted(maps.Keys(topics)))
+	s.tables = len(known)
+	for _, ident := range known {
 		target := s.cfg.target(strings.Join(ident, "."))
 		floors, err := s.floors(ctx, target)
 		if err != nil {
@@ -103,7 +109,7 @@ func (s *Settler) Standings(ctx context.Context) (out []Standing, all bool, err 
 	for _, tp := range slices.SortedFunc(maps.Keys(byPartition), connect.TopicPartition.Compare) {
 		out = append(out, *byPartition[tp])
 	}
-	return out, len(static) > 0, nil
+	return out, all, nil
 }
 
 // nobody checks that the connector is stopped everywhere.
@@ -165,8 +171,8 @@ func (s *Settler) Forward(ctx context.Context, standings []Standing) error {
 	return nil
 }
 
-// Tables is how many tables the config names, 0 if records do.
-func (s *Settler) Tables() int { return len(s.router.Static()) }
+// Tables is how many tables the last Standings knew.
+func (s *Settler) Tables() int { return s.tables }
 
 // Goal is the source offsets to which the connector must have come so that no table is ahead: the
 // floors if all tables are known, else the ends of the topics' partitions now.
