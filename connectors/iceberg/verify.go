@@ -229,8 +229,14 @@ func (s *expectation) Read(ctx context.Context, part connect.TopicPartition, fro
 			fates = new(verify.Fates) // counted before
 		}
 		fates.Read++
-		if !keep || refusal != nil || r.Value.IsNull() {
-			s.rowless(fates, r, refusal, keep)
+		switch {
+		case refusal != nil:
+			return s.blame(fates, part, r, refusal)
+		case !keep:
+			fates.Dropped++
+			return nil
+		case r.Value.IsNull():
+			fates.Tombstones++
 			return nil
 		}
 		ours, err := s.routed(fates, r)
@@ -270,18 +276,6 @@ func (s *expectation) Read(ctx context.Context, part connect.TopicPartition, fro
 	return flush()
 }
 
-// rowless counts a record that leaves no row whatever its table.
-func (s *expectation) rowless(fates *verify.Fates, r *connect.Record, refusal error, keep bool) {
-	switch {
-	case refusal != nil:
-		s.blame(fates, connect.TopicPartition{Topic: r.Topic, Partition: r.Partition}, r, refusal)
-	case !keep:
-		fates.Dropped++
-	default:
-		fates.Tombstones++
-	}
-}
-
 // routed tells whether a record goes to the table.
 func (s *expectation) routed(fates *verify.Fates, r *connect.Record) (bool, error) {
 	var err error
@@ -301,20 +295,27 @@ func (s *expectation) routed(fates *verify.Fates, r *connect.Record) (bool, erro
 	return false, nil
 }
 
-// refused counts a record that is to blame; other errors end the verification.
+// refused deals with a record that the routing or a column refuses; other errors end the
+// verification, and nil is none.
 func (s *expectation) refused(fates *verify.Fates, part connect.TopicPartition, r *connect.Record, err error) error {
 	if _, ok := errors.AsType[*connect.DataError](err); !ok {
 		return err
 	}
-	s.blame(fates, part, r, err)
-	return nil
+	return s.blame(fates, part, r, err)
 }
 
-func (s *expectation) blame(fates *verify.Fates, part connect.TopicPartition, r *connect.Record, err error) {
+// blame counts a refused record. Where errors are not tolerated no offset above it could
+// have been stored: then it is the verification that reads it in another way.
+func (s *expectation) blame(fates *verify.Fates, part connect.TopicPartition, r *connect.Record, err error) error {
+	at := fmt.Sprintf("%s@%d: %v", part, r.Offset, err)
+	if !strings.EqualFold(strings.TrimSpace(s.Config["errors.tolerance"]), "all") {
+		return &verify.CannotError{Reason: "a record below the stored offset is refused, which ends a task unless errors.tolerance=all: " + at + " (is this the configuration that wrote the table, with the worker's own converters?)"}
+	}
 	fates.Refused++
 	if s.refusal == "" {
-		s.refusal = fmt.Sprintf("%s@%d: %v", part, r.Offset, err)
+		s.refusal = at
 	}
+	return nil
 }
 
 // expectedRows gathers rows of one schema.

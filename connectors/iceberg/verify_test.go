@@ -124,15 +124,6 @@ func (s *stage) forge(tbl *table.Table, path string, rows []icetest.Row) {
 // TestVerifyFindsEveryKind breaks a table in each way and has it found with and without
 // coordinates.
 func TestVerifyFindsEveryKind(t *testing.T) {
-	append1 := func(s *stage, tbl *table.Table, rows ...icetest.Row) {
-		f, err := icetest.WriteFile(s.t.Context(), tbl, rows...)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if _, err := s.catalog.ForeignAppend(s.t.Context(), tbl.Identifier(), "main", f); err != nil {
-			s.t.Fatal(err)
-		}
-	}
 	tests := []struct {
 		name   string
 		spoil  func(s *stage, tbl *table.Table, files []iceberg.DataFile, rows []icetest.Row)
@@ -145,7 +136,7 @@ func TestVerifyFindsEveryKind(t *testing.T) {
 			s.forge(tbl, files[0].FilePath(), rows[1:])
 		}, [5]int64{1, 0, 0, 0, 1}, [5]int64{1, 0, 0, 0, 1}, "lost"},
 		{
-			"a doubled row", func(s *stage, tbl *table.Table, _ []iceberg.DataFile, rows []icetest.Row) { append1(s, tbl, rows[3]) },
+			"a doubled row", func(s *stage, tbl *table.Table, _ []iceberg.DataFile, rows []icetest.Row) { s.foreign(tbl, rows[3]) },
 			[5]int64{0, 1, 0, 0, 0},
 			[5]int64{0, 1, 0, 0, 0},
 			"rows",
@@ -160,13 +151,13 @@ func TestVerifyFindsEveryKind(t *testing.T) {
 			}
 		}, [5]int64{0, 80, 0, 0, 1}, [5]int64{0, 80, 0, 0, 1}, "is in the snapshot more than once"},
 		{
-			"a copied data file", func(s *stage, tbl *table.Table, _ []iceberg.DataFile, rows []icetest.Row) { append1(s, tbl, rows...) },
+			"a copied data file", func(s *stage, tbl *table.Table, _ []iceberg.DataFile, rows []icetest.Row) { s.foreign(tbl, rows...) },
 			[5]int64{0, 80, 0, 0, 0},
 			[5]int64{0, 80, 0, 0, 0},
 			"rows",
 		},
 		{"a row of no record", func(s *stage, tbl *table.Table, _ []iceberg.DataFile, _ []icetest.Row) {
-			append1(s, tbl, icetest.Row{"p": 0, "o": 41, "word": "w"})
+			s.foreign(tbl, icetest.Row{"p": 0, "o": 41, "word": "w"})
 		}, [5]int64{0, 0, 1, 0, 0}, [5]int64{0, 0, 1, 0, 0}, ""},
 	}
 	for _, tt := range tests {
@@ -226,6 +217,198 @@ func TestVerifyDeclaresWhatItCannotSee(t *testing.T) {
 			if _, ok := errors.AsType[*verify.CannotError](err); !ok {
 				s.t.Errorf("records gone and no coordinates: got %v, want a CannotError", err)
 			}
+		}
+	})
+}
+
+// TestVerifyKeyedTables follows updates and deletes over several commits, and breaks the
+// table in the ways that only such tables know.
+func TestVerifyKeyedTables(t *testing.T) {
+	config := func(c map[string]string) {
+		c["iceberg.tables.cdc-field"] = "op"
+		c["iceberg.tables.default-id-columns"] = "k"
+		c["iceberg.tables.auto-create-props.format-version"] = "2"
+	}
+	value := func(tp connect.TopicPartition, o int) connect.Value {
+		op := "U"
+		if o%7 == 3 {
+			op = "D"
+		}
+		return connect.MapValue([]connect.Value{
+			connect.StringValue("op"), connect.StringValue(op), connect.StringValue("k"), connect.IntValue(int64(tp.Partition)*1000 + int64(o%13)),
+			connect.StringValue("v"), connect.IntValue(int64(o)),
+		})
+	}
+	tests := []struct {
+		name   string
+		spoil  func(s *stage, tbl *table.Table, rows []icetest.Row)
+		counts [4]int64 // lost, doubled, extra, wrong
+	}{
+		{"nothing", nil, [4]int64{}},
+		{"an old row comes back", func(s *stage, tbl *table.Table, rows []icetest.Row) {
+			s.foreign(tbl, icetest.Row{"op": "U", "k": rows[0]["k"], "v": 1})
+		}, [4]int64{0, 1, 0, 0}},
+		{"a deleted key comes back", func(s *stage, tbl *table.Table, _ []icetest.Row) {
+			s.foreign(tbl, icetest.Row{"op": "U", "k": s.deletedKey(), "v": 1})
+		}, [4]int64{0, 0, 1, 0}},
+		{"a key of no record", func(s *stage, tbl *table.Table, _ []icetest.Row) {
+			s.foreign(tbl, icetest.Row{"op": "U", "k": 777, "v": 1})
+		}, [4]int64{0, 0, 1, 0}},
+		{"the row of a key is not there", func(s *stage, _ *table.Table, _ []icetest.Row) {
+			s.log[s.parts()[0]][3].Value = keyedValue("U", 888, "1", "") // in place of a delete whose key comes again
+		}, [4]int64{1, 0, 0, 0}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inStage(t, config, func(s *stage) {
+				s.rewrite(0, value)
+				s.mustPoll(3 * time.Second)
+				from := len(s.log[s.parts()[0]])
+				s.produce(s.t.Context(), 40)
+				s.rewrite(from, value)
+				s.mustPoll(3 * time.Second)
+				if tt.spoil != nil {
+					tbl, _ := s.files()
+					rows, err := icetest.ReadRows(s.t.Context(), tbl)
+					if err != nil || len(rows) == 0 {
+						s.t.Fatalf("%d rows, %v", len(rows), err)
+					}
+					tt.spoil(s, tbl, rows)
+				}
+				for _, memory := range []int64{0, 3000} { // one pass, and several
+					r, err := s.verified(func(v *Verification, _ *stageReader) { v.MemoryBytes = memory })
+					if err != nil {
+						s.t.Fatal(err)
+					}
+					if got := [4]int64{r.Lost, r.Doubled, r.Extra, r.Wrong}; got != tt.counts {
+						s.t.Errorf("with %d bytes: lost, doubled, extra, wrong %v, want %v; %s", memory, got, tt.counts, strings.Join(r.Examples, "; "))
+					}
+					if tt.spoil == nil && (r.Rows != r.Expected || r.Rows < 15) {
+						s.t.Errorf("with %d bytes: %d rows, %d expected", memory, r.Rows, r.Expected)
+					}
+				}
+			})
+		})
+	}
+}
+
+// foreign appends a file of the table with these rows, as another program would.
+func (s *stage) foreign(tbl *table.Table, rows ...icetest.Row) {
+	s.t.Helper()
+	f, err := icetest.WriteFile(s.t.Context(), tbl, rows...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.catalog.ForeignAppend(s.t.Context(), tbl.Identifier(), "main", f); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// deletedKey is a key whose last record is a delete.
+func (s *stage) deletedKey() int64 {
+	s.t.Helper()
+	last := make(map[int64]string)
+	for _, log := range s.log {
+		for _, r := range log {
+			k, _ := r.Value.Lookup("k")
+			op, _ := r.Value.Lookup("op")
+			last[k.Int()] = op.Text()
+		}
+	}
+	for k, op := range last {
+		if op == "D" {
+			return k
+		}
+	}
+	s.t.Fatal("no key is deleted in the end")
+	return 0
+}
+
+// TestVerifyReadsEveryType has rows of all types in more than one block of rows.
+func TestVerifyReadsEveryType(t *testing.T) {
+	str, num := &connect.Schema{Type: connect.StringType, Optional: true}, &connect.Schema{Type: connect.Int64, Optional: true}
+	list := &connect.Schema{Type: connect.ArrayType, Optional: true, Elem: num}
+	inner := &connect.Schema{Type: connect.StructType, Optional: true, Fields: []connect.Field{{Name: "a", Schema: num}, {Name: "l", Schema: &connect.Schema{Type: connect.ArrayType, Optional: true, Elem: list}}}}
+	dec := func(scale, precision string) *connect.Schema {
+		return &connect.Schema{Type: connect.BytesType, Optional: true, Name: connect.LogicalDecimal, Parameters: map[string]string{"scale": scale, "connect.decimal.precision": precision}}
+	}
+	logical := func(t connect.Type, name string) *connect.Schema {
+		return &connect.Schema{Type: t, Optional: true, Name: name}
+	}
+	schema := &connect.Schema{Type: connect.StructType, Fields: []connect.Field{
+		{Name: "p", Schema: &connect.Schema{Type: connect.Int32}},
+		{Name: "o", Schema: &connect.Schema{Type: connect.Int64}},
+		{Name: "i", Schema: &connect.Schema{Type: connect.Int16, Optional: true}},
+		{Name: "b", Schema: &connect.Schema{Type: connect.Boolean, Optional: true}},
+		{Name: "f", Schema: &connect.Schema{Type: connect.Float32, Optional: true}},
+		{Name: "d", Schema: &connect.Schema{Type: connect.Float64, Optional: true}},
+		{Name: "s", Schema: str},
+		{Name: "x", Schema: &connect.Schema{Type: connect.BytesType, Optional: true}},
+		{Name: "small", Schema: dec("2", "9")},
+		{Name: "large", Schema: dec("4", "38")},
+		{Name: "day", Schema: logical(connect.Int32, connect.LogicalDate)},
+		{Name: "time", Schema: logical(connect.Int32, connect.LogicalTime)},
+		{Name: "at", Schema: logical(connect.Int64, connect.LogicalTimestamp)},
+		{Name: "list", Schema: list},
+		{Name: "inner", Schema: inner},
+		{Name: "map", Schema: &connect.Schema{Type: connect.MapType, Optional: true, Key: &connect.Schema{Type: connect.StringType}, Elem: inner}},
+	}}
+	value := func(tp connect.TopicPartition, o int) connect.Value {
+		n := int64(o)
+		null := func(v connect.Value, every int) connect.Value {
+			if o%every == every-1 {
+				return connect.Value{}
+			}
+			return v
+		}
+		numbers := func(count int) connect.Value {
+			var vs []connect.Value
+			for k := range count {
+				vs = append(vs, null(connect.IntValue(n*10+int64(k)), 5))
+			}
+			return connect.ArrayValue(vs)
+		}
+		within := connect.StructValue([]connect.Value{null(connect.IntValue(-n), 3), null(connect.ArrayValue([]connect.Value{numbers(o % 3), {}, numbers(2)}), 4)})
+		var pairs []connect.Value
+		for k := range o % 4 {
+			pairs = append(pairs, connect.StringValue(string(rune('a'+k))), null(within, 7))
+		}
+		big := []byte{byte(o), 0x80, 1, 2, 3, 4, 5, 6, 7, 8, 9, byte(o >> 8)}
+		return connect.StructValue([]connect.Value{
+			connect.IntValue(int64(tp.Partition)), connect.IntValue(n), null(connect.IntValue(n-1000), 2), null(connect.BoolValue(o%3 == 0), 4),
+			null(connect.FloatValue(float64(float32(n)/3)), 5), connect.FloatValue(float64(n) / 7), null(connect.StringValue(strings.Repeat("ż", o%9)), 6), connect.BytesValue(big[:o%12]),
+			null(connect.BytesValue([]byte{0xFF, byte(o)}), 3), connect.BytesValue(big),
+			connect.IntValue(n), connect.IntValue(n * 1000), null(connect.IntValue(-n*1_000_003), 9),
+			null(numbers(o%4), 8), null(within, 11), null(connect.MapValue(pairs), 10),
+		})
+	}
+	inStage(t, func(c map[string]string) { c["iceberg.control.commit.interval-ms"] = "10000" }, func(s *stage) {
+		s.produce(s.t.Context(), 2100)
+		s.rewrite(0, value)
+		for _, log := range s.log {
+			for i := range log {
+				log[i].ValueSchema = schema
+			}
+		}
+		s.mustPoll(25 * time.Second)
+		for _, how := range []func(*Verification, *stageReader){nil, byRows} {
+			r, err := s.verified(how)
+			if err != nil || r.Differences() > 0 || r.Rows != 4280 {
+				s.t.Errorf("got %+v, %v, want 4280 rows without a difference", r, err)
+			}
+		}
+		for at, name := range map[int]string{5: "d", 8: "small", 9: "large", 12: "at", 14: "inner.l.element.element", 15: "map.value.a"} {
+			const o = 1002 // nothing that is changed is null in it
+			part := s.parts()[1]
+			was := s.log[part][o].Value
+			fields := slices.Clone(was.Fields())
+			fields[at] = value(part, o+120).Fields()[at]
+			s.log[part][o].Value = connect.StructValue(fields)
+			r, err := s.verified(nil)
+			if err != nil || r.Wrong != 1 || r.Differences() != 1 || !strings.Contains(r.Examples[0], name) {
+				s.t.Errorf("another value of %s: got %+v, %v", name, r, err)
+			}
+			s.log[part][o].Value = was
 		}
 	})
 }

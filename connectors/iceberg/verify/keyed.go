@@ -24,7 +24,11 @@ type lastRow struct {
 	offset int64
 	part   int32 // place in Ranges
 	live   bool
-	seen   bool
+
+	rows    int32 // with the key, in the table
+	matched bool  // one of them is the right one
+	file    *File // of the last that is not
+	at      int64
 
 	// unsure: the order of its records is not known, or whether an insert replaces a row
 	// depends on where commits fell.
@@ -102,9 +106,7 @@ func (v *keyed) pass(ctx context.Context, pass uint64) error {
 			v.undetermined++
 		case k.live:
 			v.report.Expected++
-			if !k.seen {
-				v.report.add(&v.report.Lost, v.Examples, "the row of %s is lost, the last of its key", v.record(k))
-			}
+			v.judge(k)
 		}
 	}
 	return nil
@@ -136,13 +138,28 @@ func (v *keyed) found(key uint64, f *File, row *fileRow) {
 	case k.unsure:
 	case !k.live:
 		r.add(&r.Extra, v.Examples, "%s deleted the key of %s", v.record(k), sightingText(f.Path, row.number))
-	case k.seen:
-		r.add(&r.Doubled, v.Examples, "the key of %s has another row: %s", v.record(k), sightingText(f.Path, row.number))
 	default:
-		k.seen = true
-		if k.row != whole(row.leaves) {
-			r.add(&r.Wrong, v.Examples, "%s has other values than the last record of its key, %s", sightingText(f.Path, row.number), v.record(k))
+		k.rows++
+		if !k.matched && k.row == whole(row.leaves) {
+			k.matched = true
+		} else {
+			k.file, k.at = f, row.number
 		}
+	}
+}
+
+// judge looks at a key whose row should be in the table.
+func (v *keyed) judge(k *lastRow) {
+	r := v.report
+	switch {
+	case k.rows == 0:
+		r.add(&r.Lost, v.Examples, "the row of %s is lost, the last of its key", v.record(k))
+	case !k.matched:
+		r.add(&r.Wrong, v.Examples, "%s has other values than the last record of its key, %s", sightingText(k.file.Path, k.at), v.record(k))
+	}
+	if k.rows > 1 {
+		r.Doubled += int64(k.rows) - 1
+		r.example(v.Examples, "the key of %s has %d rows, one is %s", v.record(k), k.rows, sightingText(k.file.Path, k.at))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -192,7 +193,7 @@ func (h *rowHasher) batch(b arrow.RecordBatch, each func(i int, leaves []uint64)
 		field := b.Schema().Field(c)
 		text, ok := field.Metadata.GetValue("PARQUET:field_id")
 		for _, n := range h.nodes {
-			if ok && text == fmt.Sprint(n.id) {
+			if ok && text == strconv.Itoa(n.id) {
 				nodes[c] = n
 			}
 		}

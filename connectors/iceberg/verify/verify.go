@@ -21,6 +21,7 @@ package verify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -109,7 +110,7 @@ type Job struct {
 const (
 	defaultMemory   = 512 << 20
 	defaultExamples = 10
-	entryBytes      = 96 // of a key in memory, with the map's overhead
+	entryBytes      = 128 // of a key in memory, with the map's overhead
 )
 
 // A CannotError says that the question cannot be answered, and why: neither proof nor
@@ -200,10 +201,10 @@ func (r *run) expected(ctx context.Context, p Range, from, to int64, seen func(i
 	}, func(b *Batch) error {
 		return r.rows.batch(b.Rows, func(i int, leaves []uint64) error { return each(b.Op, b.Offsets[i], leaves) })
 	})
-	if err != nil {
-		return fmt.Errorf("read %s: %w", p.TopicPartition, err)
+	if _, ok := errors.AsType[*CannotError](err); ok || err == nil {
+		return err
 	}
-	return nil
+	return fmt.Errorf("read %s: %w", p.TopicPartition, err)
 }
 
 // columnID finds the field id of a column by its dotted name.
