@@ -16,7 +16,7 @@ import (
 )
 
 // upserts brings inserts, updates and deletes of keys into two tables while workers are
-// killed: one of format version 2 whose rows move between partitions, and one of version 3
+// killed, and the broker: one of format version 2 whose rows move between partitions, and one of version 3
 // whose key determines the partition. DuckDB must see the last version of each key.
 func (s *stack) upserts(t *testing.T) {
 	c := s.cluster(t, "upserts", 2, nil)
@@ -32,14 +32,21 @@ func (s *stack) upserts(t *testing.T) {
 			"iceberg.tables.auto-create-props.format-version": map[string]string{"upserts.moving": "2", "upserts.byid": "3"}[table],
 		}))
 	}
-	for round := range 6 {
+	for round := range killRounds(t) * 3 / 10 {
 		time.Sleep(rand.N(2 * time.Second))
 		if err := f.play(t.Context(), 3000); err != nil {
 			t.Fatal(err)
 		}
-		victim := round % len(c.workers)
-		c.workers[victim].Kill()
-		c.launch(t, victim)
+		switch victim := round % (len(c.workers) + 1); victim {
+		case len(c.workers):
+			c.kafka.Kill()
+			if err := c.kafka.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			c.workers[victim].Kill()
+			c.launch(t, victim)
+		}
 		c.awaitReady(t)
 	}
 	if err := f.play(t.Context(), 3000); err != nil {
