@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,8 +40,8 @@ type announced struct {
 // take looks at one value of the control topic.
 func (a *announced) take(ctx context.Context, partition int32, offset int64, value []byte) error {
 	e, err := a.decoder.Decode(value)
-	if errors.Is(err, javaevent.ErrNoEvent) {
-		return nil // nobody's announcement
+	if errors.Is(err, javaevent.ErrNoEvent) || (err != nil && !bytes.Contains(value, []byte(a.cfg.Identity.Group))) {
+		return nil // nobody's announcement, or another connector's: the topic is shared
 	}
 	if err != nil {
 		return &StopError{fmt.Sprintf("control topic, partition %d, offset %d: %v (if it is not an announcement of this connector, "+

@@ -339,7 +339,9 @@ func TestDrainOfOddValues(t *testing.T) {
 		s.firn(s.config())
 		s.expect("")
 
-		s.control = append(s.control, controlValue{value: []byte("\xc2\x01\x00\x02{}")})
+		s.control = append(s.control, controlValue{value: []byte("\xc2\x01\x00\x02{}another group's")})
+		s.firn(s.config())
+		s.control = append(s.control, controlValue{value: []byte("\xc2\x01\x00\x02{}" + stageGroup)})
 		r := s.start(s.config(), true)
 		if err := <-r.ended; err == nil || !strings.Contains(err.Error(), fmt.Sprintf("offset %d", len(s.control)-1)) {
 			t.Errorf("ended with %v", err)
