@@ -335,6 +335,9 @@ func TestAzureErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := files.ReadFile(t.Context(), azureRoot+"/x"); err == nil || strings.Contains(err.Error(), "SIG") {
+		t.Errorf("nobody there: %v, want an error without the token", err)
+	}
 	if r := storage.SelfTest(t.Context(), files, azureRoot); r.Err() == nil || !strings.Contains(r.Err().Error(), "nothing listens") || strings.Contains(r.String(), "SIG") {
 		t.Errorf("nobody there:\n%s", r)
 	}
