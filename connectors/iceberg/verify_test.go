@@ -221,6 +221,42 @@ func TestVerifyDeclaresWhatItCannotSee(t *testing.T) {
 	})
 }
 
+// TestVerifyAfterALateStart has a table whose connector began above the topic's first record.
+func TestVerifyAfterALateStart(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(5 * time.Second)
+		tbl, files := s.files()
+		rows, err := icetest.ReadRows(s.t.Context(), tbl)
+		if err != nil || len(files) != 1 {
+			s.t.Fatalf("%d files, %v", len(files), err)
+		}
+		late := slices.DeleteFunc(rows, func(r icetest.Row) bool { return r["o"].(int64) < 10 })
+		s.forge(tbl, files[0].FilePath(), late)
+		asked := func() *verify.Report {
+			r, err := s.verified(func(v *Verification, _ *stageReader) { v.FromFirstRow = true })
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return r
+		}
+		if r, err := s.verified(nil); err != nil || r.Lost != 20 {
+			s.t.Errorf("asked for everything: got %+v, %v, want 20 lost", r, err)
+		}
+		if r := asked(); r.Lost+r.Extra+r.Doubled+r.Wrong != 0 || !strings.Contains(strings.Join(r.Unchecked, ";"), "orders-1: records below the first row, 10, were not asked for") {
+			s.t.Errorf("asked from the first row on: got %+v, want it declared and nothing else", r)
+		}
+		late[1]["word"] = "other"
+		s.forge(tbl, files[0].FilePath(), late)
+		if r := asked(); r.Wrong != 1 || r.Lost != 0 {
+			s.t.Errorf("a wrong value above the first row: got %+v, want 1 wrong", r)
+		}
+		s.forge(tbl, files[0].FilePath(), append(late[:5], late[6:]...))
+		if r := asked(); r.Lost != 1 {
+			s.t.Errorf("a lost row above the first: got %+v, want 1 lost", r)
+		}
+	})
+}
+
 // TestVerifyKeyedTables follows updates and deletes over several commits, and breaks the
 // table in the ways that only such tables know.
 func TestVerifyKeyedTables(t *testing.T) {

@@ -231,7 +231,8 @@ func (v *byCoordinates) compare() []badChunk {
 			switch {
 			case lost+extra > 0 || c.doubled:
 				bad = append(bad, badChunk{p, n, false})
-			case c.wantSum != c.haveSum && !v.FromFirstRow, c.wantSum != c.haveSum && n*chunkOffsets >= from:
+			case c.wantSum != c.haveSum && (n+1)*chunkOffsets > from:
+				// Values differ, or rows of the first chunk were expected that are not asked for.
 				bad = append(bad, badChunk{p, n, true})
 				v.report.Wrong++
 			}
@@ -251,7 +252,8 @@ func atOrAbove(base, from int64) uint64 {
 	return ^uint64(0) << (from - base)
 }
 
-// explained is how many chunks with differences are looked at row by row.
+// explained is how many chunks with differences are looked at row by row, besides the
+// first of each partition.
 const explained = 32
 
 // A sighting is a row of the table.
@@ -263,7 +265,7 @@ type sighting struct {
 
 // explain reads what differs again and names it.
 func (v *byCoordinates) explain(ctx context.Context, d *deletes, bad []badChunk) error {
-	bad = bad[:min(len(bad), explained)]
+	bad = nearest(bad)
 	type at struct {
 		p      *part
 		offset int64
@@ -321,6 +323,21 @@ func (v *byCoordinates) explain(ctx context.Context, d *deletes, bad []badChunk)
 	}
 	v.report.Wrong += wrong
 	return nil
+}
+
+// nearest picks the chunks to look at: the first of each partition, and some more.
+func nearest(bad []badChunk) []badChunk {
+	var out []badChunk
+	var last *part
+	more := explained
+	for _, b := range bad {
+		if b.part != last || more > 0 {
+			out = append(out, b)
+			more--
+		}
+		last = b.part
+	}
+	return out
 }
 
 // placesOf says where rows are.
