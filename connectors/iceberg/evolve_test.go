@@ -18,6 +18,7 @@ import (
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connect/connecttest"
 	"github.com/firn-io/firn/connectors/iceberg/catalog"
+	"github.com/firn-io/firn/connectors/iceberg/commit"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
 
@@ -85,6 +86,7 @@ func TestTaskEvolvesSchema(t *testing.T) {
 		})
 		s.mustPoll(5 * time.Second)
 		s.exactlyOnce("orders")
+		s.withinFloors(orders)
 		if got := s.schema(orders); !strings.Contains(got, "s: optional struct<") || strings.Contains(got, "nothing") {
 			t.Errorf("schema %s", got)
 		}
@@ -119,6 +121,77 @@ func TestTaskEvolvesSchema(t *testing.T) {
 
 func (s *stage) openCatalog(context.Context, string, map[string]string) (catalog.Catalog, error) {
 	return s.catalog, nil
+}
+
+// withinFloors checks that no snapshot has rows of records that its floors say are missing:
+// such records would be written again after a crash.
+func (s *stage) withinFloors(ident table.Identifier) {
+	s.t.Helper()
+	tbl, err := s.catalog.Peek(ident)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, snapshot := range tbl.Metadata().Snapshots() {
+		floors, err := commit.ParseFloors(snapshot.Summary.Properties[commit.SummaryKey])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		end := make(map[int64]int64)
+		for source, f := range floors {
+			end[int64(source.Partition)] = f.F
+		}
+		rows, err := icetest.ReadSnapshot(s.t.Context(), tbl, snapshot.SnapshotID)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, r := range rows {
+			p, _ := r["p"].(int64)
+			if o, _ := r["o"].(int64); o >= end[p] {
+				s.t.Fatalf("snapshot %d has record %d of partition %d, the floor is %d", snapshot.SequenceNumber, o, p, end[p])
+			}
+		}
+	}
+}
+
+// Somebody has changed the table while files of the older schema are open, and a record in
+// the midst of a batch needs the new one: the unit that ends there has the records before.
+func TestTaskRenewsWithinABatch(t *testing.T) {
+	inStage(t, evolving, func(s *stage) {
+		s.mustPoll(2 * time.Second)
+		tbl, err := s.catalog.Peek(orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, ok := s.task.(*Task)
+		for tries := 0; ok && tries < 20 && task.tables["db.orders"].writer == nil; tries++ {
+			s.produce(s.t.Context(), 1)
+			s.mustPoll(30 * time.Millisecond)
+		}
+		late := iceberg.NestedField{ID: 90, Name: "late", Type: iceberg.PrimitiveTypes.Int64}
+		tbl, err = s.catalog.ForeignSchema(orders, iceberg.NewSchema(1, append(tbl.Schema().Fields(), late)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if task.tables["db.orders"].writer == nil {
+			t.Fatal("no file is open")
+		}
+		from := int64(len(s.log[s.parts()[0]]) + 3)
+		task.tables["db.orders"].table = tbl // as a load that was under way would
+		s.add(7, func(_ connect.TopicPartition, o int64) []connect.Value {
+			if o < from {
+				return nil
+			}
+			return []connect.Value{connect.StringValue("late"), connect.IntValue(o)}
+		})
+		s.mustPoll(5 * time.Second)
+		s.exactlyOnce("orders")
+		s.withinFloors(orders)
+		for at, row := range s.rows(orders) {
+			if at.Offset >= from && row["late"] != at.Offset {
+				t.Fatalf("row %v: %v", at, row)
+			}
+		}
+	})
 }
 
 // A second task of the connector, with the second partition.
@@ -181,6 +254,7 @@ func TestTasksEvolveTogether(t *testing.T) {
 			o.mustPoll(40 * time.Millisecond)
 		}
 		s.exactlyOnce("orders")
+		s.withinFloors(orders)
 		tbl, err := s.catalog.Peek(orders)
 		if err != nil {
 			t.Fatal(err)
