@@ -276,16 +276,25 @@ func TestS3InFlight(t *testing.T) {
 	f := newFakeS3(t)
 	var mu sync.Mutex
 	now, most := 0, 0
+	two := make(chan struct{}) // closed when two parts have been seen at once
+	var hold sync.Once
 	f.inUse = func(op string, delta int) {
 		if op != "part" {
 			return
 		}
 		mu.Lock()
 		now += delta
+		if now == 2 && most < 2 {
+			close(two)
+		}
 		most = max(most, now)
 		mu.Unlock()
 		if delta > 0 {
-			time.Sleep(20 * time.Millisecond) // long enough for a third to show
+			select {
+			case <-two:
+			case <-time.After(10 * time.Second):
+			}
+			hold.Do(func() { time.Sleep(500 * time.Millisecond) }) // both: long enough for a third to show
 		}
 	}
 	w, err := f.open(smallParts).Create(t.Context(), "s3://b/x")
