@@ -317,3 +317,31 @@ func TestUnitsWithoutKeysAreOfVersion1(t *testing.T) {
 		t.Errorf("a newer version: %v", err)
 	}
 }
+
+// What a message says are manifests may be anything: errors, never a panic.
+func FuzzDecodeFiles(f *testing.F) {
+	schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "k", Type: iceberg.PrimitiveTypes.Int64, Required: true})
+	for content, encode := range map[iceberg.ManifestEntryContent]func(int, iceberg.PartitionSpec, *iceberg.Schema, []iceberg.DataFile) ([]byte, error){
+		iceberg.EntryContentData: EncodeFiles, iceberg.EntryContentEqDeletes: EncodeDeletes,
+	} {
+		b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, content, "mem://t/a.parquet", iceberg.ParquetFile, nil, nil, nil, 1, 100)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if content == iceberg.EntryContentEqDeletes {
+			b.EqualityFieldIDs([]int{1})
+		}
+		manifest, err := encode(2, *iceberg.UnpartitionedSpec, schema, []iceberg.DataFile{b.Build()})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(manifest)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rows, err1 := DecodeFiles(2, 0, b)
+		deletes, err2 := DecodeDeletes(2, 0, b)
+		if err1 == nil && err2 == nil && len(rows)+len(deletes) > 0 {
+			t.Errorf("taken for %d data files and for %d delete files", len(rows), len(deletes))
+		}
+	})
+}

@@ -100,6 +100,7 @@ func FuzzDecodeMessage(f *testing.F) {
 	f.Add(encodeMessage(Hello{}))
 	f.Add(encodeMessage(&Cycle{Levels: []Level{{TopicPartition: connect.TopicPartition{Topic: "a"}, End: 5, Done: 3}}}))
 	f.Add(encodeMessage(&Unit{Ranges: []Range{{First: 1, Next: 2}}, Links: []Link{{Target: Target{Table: "t"}, Floors: map[int]int64{0: 1}}}}))
+	f.Add(encodeMessage(&Unit{Ranges: []Range{{First: 1, Next: 2, Newest: None}}, Links: []Link{{Keyed: true, DeleteSpecID: 1, Deletes: []byte("x"), Floors: map[int]int64{}}}}))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = decodeMessage(b)
 	})
