@@ -55,6 +55,7 @@ func (s *stack) kills(t *testing.T) {
 	k.awaitReady(t)
 	k.awaitCommitted(t, connector, s.ends(t, f.topic), 2*time.Minute)
 	got := s.verify(t, s.restCatalog(""), "kills.readings", "n", f.want)
+	k.proven(t, connector)
 	var rows int64
 	for _, slice := range f.want {
 		rows += slice.Rows

@@ -148,6 +148,8 @@ func (s *stack) flightsAndReadings(t *testing.T, c *cluster, name string, sinkCa
 		t.Errorf("flights came in %d snapshots, want 2 or more", got.Snapshots)
 	}
 	got = s.verify(t, readerCatalog, name+".readings", "n", readings.want)
+	c.proven(t, name+"-flights")
+	c.proven(t, name+"-readings")
 	if want := []string{"identity(city)"}; !slices.Equal(got.Partitioning, want) {
 		t.Errorf("readings are partitioned by %v, want %v", got.Partitioning, want)
 	}

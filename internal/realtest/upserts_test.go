@@ -59,6 +59,7 @@ func (s *stack) upserts(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.compare(t, table, got)
+		c.proven(t, "upserts-"+strconv.Itoa(i))
 	}
 }
 
