@@ -75,8 +75,8 @@ func (l *Lease) FileIO(ctx context.Context, location string) (FileIO, error) {
 
 // current returns the properties with credentials that are good now, and until when.
 func (l *Lease) current(ctx context.Context) (map[string]string, time.Time, error) {
-	if props, ends, due := l.held(); !due {
-		return props, ends, nil
+	if !l.due() {
+		return l.held()
 	}
 	select {
 	case l.turn <- struct{}{}:
@@ -84,35 +84,43 @@ func (l *Lease) current(ctx context.Context) (map[string]string, time.Time, erro
 	case <-ctx.Done():
 		return nil, time.Time{}, context.Cause(ctx)
 	}
-	if props, ends, due := l.held(); !due { // renewed while we waited
-		return props, ends, nil
+	if !l.due() { // renewed while we waited
+		return l.held()
 	}
 	rctx, cancel := context.WithTimeout(ctx, renewDeadline)
 	defer cancel()
 	props, err := l.renew(rctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		l.Update(props)
-	} else {
+	case ctx.Err() != nil: // says nothing about the catalog: the next one asks
+		return nil, time.Time{}, context.Cause(ctx)
+	default:
 		l.mu.Lock()
 		l.renewErr, l.renewAt = err, time.Now().Add(renewPause)
 		l.mu.Unlock()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !time.Now().Before(l.ends) {
-		if l.renewErr == nil {
-			return nil, time.Time{}, fmt.Errorf("%w at %s, and so have those it lends now: compare the clocks", ErrExpired, l.ends.Format(time.RFC3339))
-		}
-		return nil, time.Time{}, fmt.Errorf("%w at %s; renew them: %w", ErrExpired, l.ends.Format(time.RFC3339), l.renewErr)
-	}
-	return l.props, l.ends, nil
+	return l.held()
 }
 
-// held tells what there is, and whether to renew it.
-func (l *Lease) held() (props map[string]string, ends time.Time, due bool) {
+// due tells whether to renew now.
+func (l *Lease) due() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.props, l.ends, !time.Now().Before(l.renewAt)
+	return !time.Now().Before(l.renewAt)
+}
+
+// held returns what there is, if it has not expired.
+func (l *Lease) held() (map[string]string, time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case time.Now().Before(l.ends):
+		return l.props, l.ends, nil
+	case l.renewErr != nil:
+		return nil, time.Time{}, fmt.Errorf("%w at %s; renew them: %w", ErrExpired, l.ends.Format(time.RFC3339), l.renewErr)
+	}
+	return nil, time.Time{}, fmt.Errorf("%w at %s, and so have those it lends now: compare the clocks", ErrExpired, l.ends.Format(time.RFC3339))
 }
 
 // expiry is the earliest end that properties state, in milliseconds since 1970.

@@ -111,10 +111,36 @@ func TestLeaseRenewal(t *testing.T) {
 		if _, err := ask(); !errors.Is(err, storage.ErrExpired) || !errors.Is(err, down) {
 			t.Errorf("after the end: %v, want ErrExpired and the catalog's error", err)
 		}
+		if _, err := ask(); !errors.Is(err, storage.ErrExpired) {
+			t.Errorf("after the end, before the next try: %v, want ErrExpired", err)
+		}
 		trouble.Store(nil)
 		time.Sleep(time.Minute)
 		if key, err := ask(); key != "B" || err != nil {
 			t.Errorf("catalog is back: key %q, %v", key, err)
+		}
+	})
+}
+
+// A request that gives up while it renews does not keep the next one from asking.
+func TestLeaseCancelledRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := storage.NewLease(func(ctx context.Context) (map[string]string, error) {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(time.Second):
+				return lent("B", time.Hour), nil
+			}
+		})
+		lease.Update(lent("A", -time.Minute))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := storage.LentKey(ctx, lease); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, storage.ErrExpired) {
+			t.Errorf("%v, want that of the context", err)
+		}
+		if key, err := storage.LentKey(t.Context(), lease); key != "B" || err != nil {
+			t.Errorf("the next one: key %q, %v, want B", key, err)
 		}
 	})
 }
