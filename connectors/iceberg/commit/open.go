@@ -162,8 +162,10 @@ func (o *opener) resolve(ctx context.Context) error {
 	}
 	for _, tp := range o.parts {
 		next, have := o.group[tp]
-		if slices.Contains(o.renewed, tp) || (have && next > latest[tp] && tables.hasOther(o.cfg.Identity.Group, tp, o.ids[tp.Topic])) {
-			have = false // an offset of the deleted topic
+		// An offset of a deleted topic? Kafka forgets it with the topic, but a coordinator that
+		// had not seen the new topic yet may have stored it again.
+		if slices.Contains(o.renewed, tp) || (have && (next > latest[tp] || !o.cfg.Latest) && tables.hasOther(o.cfg.Identity.Group, tp, o.ids[tp.Topic])) {
+			have = false // the start is safe: what of the new topic is in tables has floors
 		}
 		d := tables.D(NewSource(o.cfg.Identity.Group, tp, o.ids[tp.Topic]))
 		switch {
