@@ -11,6 +11,8 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect/entities"
+	"github.com/firn-io/firn/connectors/iceberg/icetest"
+	"github.com/firn-io/firn/internal/kafka"
 )
 
 // disturb tells the story: records are produced, and harm is done, in one world more
@@ -31,7 +33,7 @@ func (w *world) sleep(most int) { time.Sleep(time.Duration(w.plot.IntN(most)) * 
 func (w *world) harmOnce() {
 	p := w.host(pick(w.plot, names...))
 	later := time.Duration(w.plot.IntN(6000)) * time.Millisecond
-	switch n := w.plot.IntN(20); n {
+	switch n := w.plot.IntN(27); n {
 	case 0, 1, 2:
 		w.murder(p, "")
 	case 3, 4:
@@ -80,7 +82,112 @@ func (w *world) harmOnce() {
 				return err
 			})
 		})
+	case 19, 20:
+		w.reconfigure()
+	case 21, 22:
+		w.renewControlTopic()
+	case 23:
+		w.freeze(p, 2*later)
+	case 24:
+		if w.plot.IntN(4) == 0 {
+			w.freeze(p, time.Minute+10*later)
+		}
+	case 25:
+		w.takeAway()
+	case 26:
+		w.breakTable(pick(w.plot, "all", "beta"), w.plot.IntN(2) == 0, 3*later)
 	}
+}
+
+// reconfigure gives the connector another interval and another number of tasks.
+func (w *world) reconfigure() {
+	w.config["tasks.max"] = pick(w.plot, "1", "2", "3", "4")
+	w.config["iceberg.control.commit.interval-ms"] = pick(w.plot, "500", "1000", "2000")
+	given := w.given()
+	w.journal.note("the connector gets %s tasks and commits every %s ms", w.config["tasks.max"], w.config["iceberg.control.commit.interval-ms"])
+	w.asides.Go(func() {
+		w.ask(10*time.Second, func(ctx context.Context, p *process) error {
+			_, _, err := p.Herder().PutConfig(ctx, connector, given)
+			return err
+		})
+	})
+}
+
+// renewControlTopic deletes the control topic. Somebody else creates it again, perhaps with
+// more partitions, or the tasks have to.
+func (w *world) renewControlTopic() {
+	const topic = "control-iceberg"
+	n := int32(w.plot.IntN(4))
+	admin, err := kafka.NewAdmin(w.client())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer admin.Close() //nolint:errcheck // the test's own
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = admin.DeleteTopic(ctx, topic)
+	if n > 0 && err == nil {
+		err = admin.CreateTopic(ctx, kafka.TopicSpec{Name: topic, Partitions: n, ReplicationFactor: 1})
+	}
+	w.journal.note("the control topic is deleted, and created again with %d partitions: %v", n, err)
+}
+
+// freeze stops what a process does to others, as if it did not run. What it was about to
+// do happens when it goes on.
+func (w *world) freeze(p *process, d time.Duration) {
+	if !p.reachable() {
+		return
+	}
+	w.journal.note("%s is frozen for %v", p.name, d)
+	p.freeze()
+	w.asides.Go(func() {
+		time.Sleep(d)
+		w.journal.note("%s goes on", p.name)
+		p.thaw()
+		time.Sleep(time.Second)
+		p.setNetwork(up)
+	})
+}
+
+// A loss is what somebody does to tables in a world.
+type loss int
+
+const (
+	nothing loss = iota
+	rolledBack
+	dropped
+	losses
+)
+
+// takeAway takes rows away from a table: whatever was produced before may be missing then.
+func (w *world) takeAway() {
+	if w.loses == nothing {
+		return
+	}
+	admin, err := kafka.NewAdmin(w.client())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer admin.Close() //nolint:errcheck // the test's own
+	ends, err := admin.Offsets(context.Background(), allPartitions(), kafka.Latest)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ident := table.Identifier{"db", pick(w.plot, "all", "beta")}
+	w.taken[ident[1]] = ends
+	switch w.loses {
+	case nothing, losses:
+	case dropped:
+		err = w.catalog.DropTable(context.Background(), ident)
+	case rolledBack:
+		var t *table.Table
+		if t, err = w.catalog.Peek(ident); err == nil {
+			if head := t.CurrentSnapshot(); head != nil && head.ParentSnapshotID != nil && t.SnapshotByID(*head.ParentSnapshotID) != nil {
+				_, err = w.catalog.ForeignRollback(ident, table.MainBranch, *head.ParentSnapshotID)
+			}
+		}
+	}
+	w.journal.note("table %s is dropped or rolled back (%d): %v", ident[1], w.loses, err)
 }
 
 // murder kills a process; another life begins on its host some time later.
@@ -120,6 +227,21 @@ func (w *world) isolate(p *process, s state, lake bool, d time.Duration) {
 		w.journal.note("%s is back", p.name)
 		p.setNetwork(up)
 		p.setLake(false)
+	})
+}
+
+// breakTable lets commits to one table fail for a while, and perhaps loads too.
+func (w *world) breakTable(name string, loads bool, d time.Duration) {
+	w.journal.note("table %s cannot be committed to for %v, nor loaded: %v", name, d, loads)
+	ident, ops := table.Identifier{"db", name}, []icetest.Op{icetest.Commit}
+	if loads {
+		ops = append(ops, icetest.Load)
+	}
+	w.catalog.Break(ident, errCatalog, ops...)
+	w.asides.Go(func() {
+		time.Sleep(d)
+		w.journal.note("table %s is back", name)
+		w.catalog.Mend(ident)
 	})
 }
 

@@ -67,21 +67,21 @@ func (k lake) own(t *table.Table, err error) (*table.Table, error) {
 }
 
 func (k lake) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
-	if err := k.p.reach(); err != nil {
+	if err := k.p.reach(ctx); err != nil {
 		return nil, err
 	}
 	return k.own(k.Catalog.LoadTable(ctx, ident))
 }
 
 func (k lake) CreateTable(ctx context.Context, ident table.Identifier, schema *iceberg.Schema, opts ...icebergcatalog.CreateTableOpt) (*table.Table, error) {
-	if err := k.p.reach(); err != nil {
+	if err := k.p.reach(ctx); err != nil {
 		return nil, err
 	}
 	return k.own(k.Catalog.CreateTable(ctx, ident, schema, opts...))
 }
 
 func (k lake) CreateNamespace(ctx context.Context, namespace table.Identifier, props iceberg.Properties) error {
-	if err := k.p.reach(); err != nil {
+	if err := k.p.reach(ctx); err != nil {
 		return err
 	}
 	return k.Catalog.CreateNamespace(ctx, namespace, props)
@@ -91,7 +91,7 @@ func (k lake) CreateNamespace(ctx context.Context, namespace table.Identifier, p
 // lands, just after, or while it is on its way, which it may be for long; and where a
 // gateway gives a request up that lands all the same.
 func (k lake) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	if err := k.p.reach(); err != nil {
+	if err := k.p.reach(ctx); err != nil {
 		return nil, "", err
 	}
 	w, name := k.p.w, ident[len(ident)-1]
@@ -134,35 +134,35 @@ type disk struct {
 }
 
 func (d disk) Create(ctx context.Context, path string) (storage.Writer, error) {
-	if err := d.p.reach(); err != nil {
+	if err := d.p.reach(ctx); err != nil {
 		return nil, err
 	}
 	return d.Files.Create(ctx, path)
 }
 
 func (d disk) CreateNew(ctx context.Context, path string) (storage.Writer, error) {
-	if err := d.p.reach(); err != nil {
+	if err := d.p.reach(ctx); err != nil {
 		return nil, err
 	}
 	return d.Files.CreateNew(ctx, path)
 }
 
 func (d disk) Open(ctx context.Context, path string) (icebergio.File, error) {
-	if err := d.p.reach(); err != nil {
+	if err := d.p.reach(ctx); err != nil {
 		return nil, err
 	}
 	return d.Files.Open(ctx, path)
 }
 
 func (d disk) ReadFile(ctx context.Context, path string) ([]byte, error) {
-	if err := d.p.reach(); err != nil {
+	if err := d.p.reach(ctx); err != nil {
 		return nil, err
 	}
 	return d.Files.ReadFile(ctx, path)
 }
 
 func (d disk) Remove(ctx context.Context, path string) error {
-	if err := d.p.reach(); err != nil {
+	if err := d.p.reach(ctx); err != nil {
 		return err
 	}
 	return d.Files.Remove(ctx, path)

@@ -32,6 +32,7 @@ type process struct {
 	dead    bool       // killed: nothing that it does has an effect any more
 	network state
 	lake    bool          // catalog and storage are out of reach
+	ice     chan struct{} // closed when the process goes on; nil if it is not frozen
 	healed  chan struct{} // closed at the next change of network
 	links   map[*link]bool
 }
@@ -84,6 +85,7 @@ func (p *process) kill() {
 	p.mu.Lock()
 	p.dead = true
 	p.mu.Unlock()
+	p.thaw()
 	p.setNetwork(refused)
 	p.cancel()
 }
@@ -101,8 +103,38 @@ func (p *process) reachable() bool {
 	return !p.dead && p.network == up
 }
 
+// freeze has nothing arrive from the process or at it, and requests to the lake wait.
+func (p *process) freeze() {
+	p.mu.Lock()
+	if p.ice == nil {
+		p.ice = make(chan struct{})
+	}
+	p.mu.Unlock()
+	p.setNetwork(hole)
+}
+
+// thaw lets the requests to the lake go on.
+func (p *process) thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ice != nil {
+		close(p.ice)
+		p.ice = nil
+	}
+}
+
 // reach is asked before every request to the lake.
-func (p *process) reach() error {
+func (p *process) reach(ctx context.Context) error {
+	p.mu.Lock()
+	ice := p.ice
+	p.mu.Unlock()
+	if ice != nil {
+		select {
+		case <-ice:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

@@ -52,6 +52,11 @@ type world struct {
 	plot    *rand.Rand // of the story; the test's goroutine alone
 	config  map[string]string
 	extra   map[string]string // of the workers
+	keyed   bool              // rows replace those of their key
+	grows   bool              // records get more and more fields
+	loses   loss              // what is taken away from tables
+
+	taken map[string]map[connect.TopicPartition]int64 // by table: rows of records below may be gone
 
 	producer *kafka.Producer
 	sent     int
@@ -74,6 +79,7 @@ func newWorld(t *testing.T, seed uint64, j *journal) *world {
 	j.start = time.Now()
 	w := &world{
 		t: t, seed: seed, journal: j, catalog: icetest.New(icetest.NewFiles()), plot: rand.New(rand.NewPCG(seed, 1)),
+		keyed: seed%3 == 0, grows: seed%2 == 0, taken: make(map[string]map[connect.TopicPartition]int64),
 		over: make(chan struct{}), rolls: make(map[string]uint64), hosts: make(map[string]*process),
 		members: make(map[membership]time.Time),
 	}
@@ -83,6 +89,9 @@ func newWorld(t *testing.T, seed uint64, j *journal) *world {
 	)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := seed % 10; !w.keyed && n < uint64(losses) {
+		w.loses = loss(n)
 	}
 	w.kafka = cluster
 	w.servers = strings.Join(cluster.ListenAddrs(), ",")
@@ -114,8 +123,13 @@ func (w *world) configure() {
 		"iceberg.catalog.type":                                             "memory",
 		"iceberg.control.commit.interval-ms":                               pick(r, "1000", "2000"),
 		"iceberg.control.commit.timeout-ms":                                "2500",
+		"iceberg.tables.evolve-schema-enabled":                             strconv.FormatBool(w.grows),
 	}
-	w.journal.note("seed %d: %v %v", w.seed, w.extra, w.config["iceberg.tables.default-partition-by"])
+	if w.keyed {
+		w.config["iceberg.tables.cdc-field"], w.config["iceberg.tables.default-id-columns"] = "op", "k"
+		w.config["iceberg.tables.auto-create-props.format-version"] = pick(r, "2", "3")
+	}
+	w.journal.note("seed %d: %v, partitions by %q, keyed %v, grows %v, loses %d", w.seed, w.extra, w.config["iceberg.tables.default-partition-by"], w.keyed, w.grows, w.loses)
 }
 
 func (w *world) workerProps(clientID string) map[string]string {
@@ -198,12 +212,7 @@ func (w *world) begin() {
 	for _, name := range names[:2+w.plot.IntN(2)] {
 		w.start(name)
 	}
-	given := make(map[string]*string, len(w.config))
-	for k, v := range w.config {
-		if v != "" {
-			given[k] = &v
-		}
-	}
+	given := w.given()
 	ok := w.ask(30*time.Second, func(ctx context.Context, p *process) error {
 		_, err := p.Herder().Create(ctx, entities.CreateRequest{Name: connector, Config: given})
 		return err
@@ -220,6 +229,17 @@ func (w *world) begin() {
 	w.brokerFaults()
 	w.nurses.Go(w.nurse)
 	w.nurses.Go(w.reap)
+}
+
+// given is the connector's config as a request has it.
+func (w *world) given() map[string]*string {
+	given := make(map[string]*string, len(w.config))
+	for k, v := range w.config {
+		if v != "" {
+			given[k] = &v
+		}
+	}
+	return given
 }
 
 // ask puts a request to one host after the other, as a user would, until one takes it.
@@ -248,7 +268,8 @@ func (w *world) ask(limit time.Duration, request func(ctx context.Context, p *pr
 	return false
 }
 
-// nurse restarts failed tasks, which only failing storage may make.
+// nurse restarts what has failed, which only failing storage may make, and a configuration
+// with fewer tasks than there are still configs of.
 func (w *world) nurse() {
 	for {
 		select {
@@ -265,11 +286,15 @@ func (w *world) nurse() {
 			if err != nil {
 				continue
 			}
-			i := slices.IndexFunc(s.Tasks, func(t entities.TaskState) bool { return t.State.State == "FAILED" })
-			if i < 0 {
-				break
+			trace := s.Connector.Trace
+			if s.Connector.State != "FAILED" {
+				i := slices.IndexFunc(s.Tasks, func(t entities.TaskState) bool { return t.State.State == "FAILED" })
+				if i < 0 {
+					break
+				}
+				trace = s.Tasks[i].Trace
 			}
-			w.failed(s.Tasks[i].Trace)
+			w.failed(trace)
 			w.ask(10*time.Second, func(ctx context.Context, p *process) error {
 				_, err := p.Herder().RestartPlan(ctx, connector, true, true)
 				return err
@@ -280,18 +305,38 @@ func (w *world) nurse() {
 }
 
 func (w *world) failed(trace string) {
-	w.journal.note("a task has failed and is restarted: %s", trace)
-	if !strings.Contains(trace, errStorage.Error()) {
-		w.t.Errorf("a task has failed, and no disk was full: %s", trace)
+	w.journal.note("connector or task has failed and is restarted: %s", trace)
+	if !strings.Contains(trace, errStorage.Error()) && !strings.Contains(trace, errLake.Error()) && !strings.Contains(trace, "the maximum number of tasks it is configured to create") {
+		w.t.Errorf("connector or task has failed, and no disk was full: %s", trace)
 	}
+}
+
+// value makes up a record: with a key of its partition, and with more fields the later it is.
+func (w *world) value(topic string, partition int32) []byte {
+	w.sent++
+	b := fmt.Appendf(nil, `{"id":%d,"word":"w%d"`, w.sent, w.sent%7)
+	if w.keyed {
+		b = fmt.Appendf(b, `,"k":"%s-%d-%d","op":%q`, topic, partition, w.plot.IntN(8), pick(w.plot, "u", "u", "u", "d"))
+	}
+	if w.grows && w.sent > 100 {
+		b = fmt.Appendf(b, `,"twice":%d`, 2*w.sent)
+	}
+	if w.grows && w.sent > 200 {
+		b = fmt.Appendf(b, `,"deep":{"id":%d`, w.sent)
+		if w.sent > 250 {
+			b = fmt.Appendf(b, `,"thrice":%d`, 3*w.sent)
+		}
+		b = append(b, '}')
+	}
+	return append(b, '}')
 }
 
 // produce writes n records to partitions at random: rows, tombstones, and what is no JSON.
 func (w *world) produce(n int) {
 	var msgs []kafka.Message
 	for range n {
-		w.sent++
-		m := kafka.Message{Topic: pick(w.plot, topics...), Partition: int32(w.plot.IntN(partitions)), Value: fmt.Appendf(nil, `{"id":%d,"word":"w%d"}`, w.sent, w.sent%7)}
+		m := kafka.Message{Topic: pick(w.plot, topics...), Partition: int32(w.plot.IntN(partitions))}
+		m.Value = w.value(m.Topic, m.Partition)
 		switch w.plot.IntN(20) {
 		case 0:
 			m.Key, m.Value = []byte("gone"), nil

@@ -65,7 +65,7 @@ func (w *world) missing(target Target, tp connect.TopicPartition, age time.Durat
 	defer w.mu.Unlock()
 	n, i := 0, slices.Index(simTables, target)
 	for o, at := range w.made[tp] {
-		r := simRow{tp, int64(o)}
+		r := simRow{w.topicID, tp, int64(o)}
 		if slices.Contains(w.routes(tp, r.offset), i) && !have[r] && time.Since(time.UnixMilli(at)) > age {
 			n++
 		}
