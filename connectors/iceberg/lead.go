@@ -75,7 +75,7 @@ func (t *Task) coordinate() {
 		return
 	}
 	c := commit.NewCoordinator(commit.Config{
-		Group: clients.group, Identity: t.identity, Java: clients.java, Broker: &commit.KafkaBroker{Admin: clients.broker},
+		Group: clients.group, Identity: t.identity, Java: clients.java, Broker: commit.NewKafkaBroker(clients.broker),
 		Catalog: t.catalog, CatalogName: t.cfg.catalogName, Tables: t.knownTargets(), Target: t.cfg.target,
 		Task: fmt.Sprintf("%s-%d", t.tc.Connector(), t.tc.Task()), ConfigHash: t.cfg.hash(),
 		Interval: t.cfg.flush, Cadence: t.cfg.cadence, Timeout: t.cfg.timeout, Threads: t.cfg.threads,
