@@ -148,8 +148,13 @@ func (f *fakeS3) apply(w http.ResponseWriter, r *http.Request, op, key string, b
 		f.uploads[id] = map[int][]byte{}
 		_, _ = fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
 	case "part":
+		parts, ok := f.uploads[q.Get("uploadId")]
+		if !ok { // aborted meanwhile
+			fail(w, http.StatusNotFound, "NoSuchUpload")
+			return
+		}
 		n, _ := strconv.Atoi(q.Get("partNumber"))
-		f.uploads[q.Get("uploadId")][n] = body
+		parts[n] = body
 		w.Header().Set("ETag", etag(body))
 	case "complete":
 		f.complete(w, q.Get("uploadId"), key, body)

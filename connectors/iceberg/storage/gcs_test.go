@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,9 +96,12 @@ func TestGCS(t *testing.T) {
 	if err := errors.Join(write(t, w, noise(3*part), part), w.Abort()); err != nil {
 		t.Error(err)
 	}
-	if _, ok := f.object("b/wh/z"); ok || len(f.uploads) != 0 {
-		t.Errorf("after Abort: object %v, %d uploads", ok, len(f.uploads))
+	_, there := f.object("b/wh/z")
+	f.mu.Lock()
+	if there || len(f.uploads) != 0 {
+		t.Errorf("after Abort: object %v, %d uploads", there, len(f.uploads))
 	}
+	f.mu.Unlock()
 	if err := files.Remove(t.Context(), "gs://b/wh/x"); err != nil || len(f.objects) != 0 {
 		t.Errorf("remove: %v, left %d", err, len(f.objects))
 	}
@@ -107,8 +111,9 @@ func TestGCS(t *testing.T) {
 }
 
 func TestGCSLease(t *testing.T) {
-	now := "FIRST"
-	_, host := fakeGCS(t, func() string { return now })
+	var now atomic.Value
+	now.Store("FIRST")
+	_, host := fakeGCS(t, func() string { return now.Load().(string) })
 	lend := func(token string, life time.Duration) map[string]string {
 		return map[string]string{
 			"gcs.service.host": host, "gcs.oauth2.token": token,
@@ -125,7 +130,7 @@ func TestGCSLease(t *testing.T) {
 		t.Errorf("first token:\n%s", r)
 	}
 	time.Sleep(time.Second) // the token's own end
-	now = "SECOND"
+	now.Store("SECOND")
 	if r := storage.SelfTest(t.Context(), files, "gs://b/wh"); r.Err() != nil {
 		t.Errorf("second token:\n%s", r)
 	}

@@ -30,7 +30,8 @@ func TestLeaseRenewsDuringUpload(t *testing.T) {
 		props["s3.endpoint"], props["s3.path-style-access"], props["client.region"], props["s3.multipart.size"] = f.url, "true", "eu-north-1", strconv.Itoa(part)
 		return props
 	}
-	const life = 300 * time.Millisecond
+	data := noise(3 * part)
+	const life = 2 * time.Second
 	lease := storage.NewLease(func(context.Context) (map[string]string, error) { return with("SECOND", time.Hour), nil })
 	lease.Update(with("FIRST", life))
 	ended := time.Now().Add(life)
@@ -42,7 +43,6 @@ func TestLeaseRenewsDuringUpload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := noise(3 * part)
 	if err := write(t, w, data[:part+1], part); err != nil {
 		t.Fatal(err)
 	}
