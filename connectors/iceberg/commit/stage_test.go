@@ -493,16 +493,21 @@ func (r *run) kill() {
 	}
 }
 
-// stop ends it cleanly.
-func (r *run) stop() error {
-	r.coordinator.Finish()
+// end waits for it to end by itself.
+func (r *run) end() error {
 	defer r.cancel()
 	select {
 	case err := <-r.ended:
 		return err
-	case <-time.After(time.Minute):
-		return errors.New("it does not finish")
+	case <-time.After(10 * time.Minute):
+		return errors.New("it does not end")
 	}
+}
+
+// stop ends it cleanly.
+func (r *run) stop() error {
+	r.coordinator.Finish()
+	return r.end()
 }
 
 // firn plays a whole life to the end of the log, stopped cleanly.
@@ -540,6 +545,16 @@ func (s *stage) crash(after int) {
 		time.Sleep(time.Second)
 	}
 	r.kill()
+}
+
+// slowCommits lets every commit land at once and be answered late.
+func (s *stage) slowCommits() {
+	s.catalog.Chaos(func(op icetest.Op, _ int) icetest.Fault {
+		if op == icetest.Commit {
+			return icetest.Fault{DelayAfter: 5 * time.Second}
+		}
+		return icetest.Fault{}
+	})
 }
 
 func onStage(t *testing.T, records int64, play func(s *stage)) {
