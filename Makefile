@@ -12,7 +12,7 @@ RACE = ./internal/... ./worker/... ./connectors/... ./converters/... ./rest/...
 
 FUZZTIME ?= 30s
 
-.PHONY: build test test-real chaos race lint fmt bench microbench fuzz check
+.PHONY: build test test-real chaos mutants race lint fmt bench microbench fuzz check
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o firn .
@@ -27,14 +27,19 @@ test-real:
 	go test -tags real -count 1 -timeout 20m -v ./internal/realtest/...
 
 # The simulations of the commit protocol and of whole clusters, 2,000 seeds instead of
-# 200; then kill -9 on real servers, where there are any. SEED=n plays one seed alone and
-# tells what happens.
+# 200; then with each guard of the protocol switched off; then kill -9 on real servers,
+# where there are any. SEED=n plays one seed alone and tells what happens.
 SEEDS ?= 2000
-ROUNDS ?= 60
+ROUNDS ?= 100
 chaos:
-	go test -count 1 -timeout 20m -v -run '^TestSimulation$$' ./connectors/iceberg/commit ./internal/simtest \
-	  $(if $(SEED),-sim.seed $(SEED),-sim.seeds $(SEEDS))
-	$(if $(SEED),,FIRN_KILL_ROUNDS=$(ROUNDS) go test -tags real -count 1 -timeout 20m -v -run 'TestReal/Kills' ./internal/realtest)
+	go test -count 1 -timeout 30m -run '^TestSimulation$$' ./connectors/iceberg/commit ./internal/simtest \
+	  $(if $(SEED),-v -sim.seed $(SEED),-sim.seeds $(SEEDS))
+	$(if $(SEED),,$(MAKE) mutants)
+	$(if $(SEED),,FIRN_KILL_ROUNDS=$(ROUNDS) go test -tags real -count 1 -timeout 40m -v -run 'TestReal/(Kills|Upserts)' ./internal/realtest)
+
+# The simulation of the commit protocol must notice when a guard is not there.
+mutants:
+	go test -count 1 -timeout 60m -v -run '^TestMutants$$' ./internal/mutants -mutants.run
 
 # Fewer seeds: the race detector makes each ten times slower.
 race:
