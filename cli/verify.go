@@ -47,12 +47,10 @@ Exit codes: 0 proven, 4 differences found, 1 it could not be told, 2 bad config.
 		flags.Int64Var(&o.memory, "memory", 512, "`MIB` for what is known of offsets or keys; with less, tables with a key are read more often")
 		flags.IntVar(&o.examples, "examples", 10, "`N` differences to name")
 		flags.BoolVar(&o.json, "json", false, "print the outcome as JSON")
-		level := logLevel(flags, "warn")
 		return func(ctx context.Context, e *env, args []string) error {
 			if len(args) != 1 {
 				return &usageError{"verify: give the connector's file"}
 			}
-			e.screen.logger(level.Level).Debug("verifying", "connector", args[0])
 			return o.run(ctx, e, args[0])
 		}
 	},
