@@ -281,6 +281,12 @@ func (c simCatalog) CommitTable(ctx context.Context, ident table.Identifier, req
 	if err := c.m.thawed(ctx); err != nil {
 		return nil, "", err
 	}
+	if w := c.m.w; w.chance(10) { // a gateway gives up a request that lands all the same
+		time.AfterFunc(time.Duration(w.pick(4000))*time.Millisecond, func() {
+			_, _, _ = c.Catalog.CommitTable(context.Background(), ident, reqs, updates)
+		})
+		return nil, "", errSim
+	}
 	meta, location, err := c.Catalog.CommitTable(ctx, ident, reqs, updates)
 	if frozen := c.m.thawed(ctx); err == nil {
 		err = frozen
