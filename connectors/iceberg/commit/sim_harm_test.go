@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/apache/iceberg-go/table"
@@ -179,10 +180,7 @@ func (w *world) strike() {
 		w.rollBack(at)
 	case recreateTable:
 		w.mu.Lock()
-		w.excused[at].any, w.excused[at].ends = true, make(map[connect.TopicPartition]int64)
-		for tp, end := range w.logEnd {
-			w.excused[at].ends[tp] = end
-		}
+		w.excused[at].any, w.excused[at].ends = true, maps.Clone(w.logEnd)
 		w.mu.Unlock()
 		_, err := w.catalog.Recreate(ident)
 		w.log.Info("sim: table is dropped and created again", "table", ident, "error", err)
