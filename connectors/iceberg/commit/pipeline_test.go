@@ -328,22 +328,32 @@ func TestWatermarkText(t *testing.T) {
 func TestTroubleIsTold(t *testing.T) {
 	inWorld(t, 1, func(w *world) {
 		w.calm = true
-		var told []string
-		w.trouble = func(what string) { told = append(told, what) }
+		var all []string // guarded by w.mu
+		w.trouble = func(what string) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			all = append(all, what)
+		}
+		soFar := func() []string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return slices.Clone(all)
+		}
 		w.begin()
 		w.flow(3 * time.Second)
 		w.catalog.Break(simB.Identifier(), errSim, icetest.Load, icetest.Commit)
 		w.flow(15 * time.Second)
-		if len(told) > 0 {
+		if told := soFar(); len(told) > 0 {
 			t.Errorf("told %q within the budget", told)
 		}
 		time.Sleep(2 * time.Minute)
+		told := soFar()
 		if len(told) != 1 || !strings.Contains(told[0], "commit to table db.b (branch main): no success since 2000-01-01T00:00:") || !strings.Contains(told[0], "simulated fault") {
 			t.Fatalf("told %q, want one trouble with b", told)
 		}
 		w.catalog.Mend(simB.Identifier())
 		time.Sleep(15 * time.Second)
-		if len(told) != 2 || told[1] != "" {
+		if told = soFar(); len(told) != 2 || told[1] != "" {
 			t.Errorf("told %q, want that all is well", told)
 		}
 		w.settle()
