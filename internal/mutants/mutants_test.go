@@ -92,7 +92,7 @@ func (m *mutant) play(t *testing.T, files map[string]string) {
 	failed := cmd.Wait()
 	switch {
 	case m.fault != harmless && faults[m.fault] != "":
-		t.Logf("%s, by seed %s, after %d seeds without it; without: %s", m.fault, faults[m.fault], passed, m.guard)
+		t.Logf("%s, by seed %s, without: %s", m.fault, faults[m.fault], m.guard)
 	case m.fault != harmless:
 		t.Errorf("no %s in %d seeds (%v, %v) without: %s", m.fault, passed, faults, failed, m.guard)
 	case len(faults) > 0 || failed != nil:

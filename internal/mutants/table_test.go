@@ -31,8 +31,8 @@ var mutants = []mutant{
 		[]edit{{"publish.go", "case now == f:\n", "case now <= r.First:\n"}},
 	},
 	{
-		"head-pin", "a commit is for the head that its floors were read at", dup,
-		[]edit{{"publish.go", pinHead, ""}},
+		"head-pin", "what failed is not sent again for a new head, as the library does when the head is not pinned", dup,
+		[]edit{{"publish.go", commitFailed, sentAgain}},
 	},
 	{
 		"filter", "rows below the floor are not written again (here: by the task of the simulation)", dup,
@@ -142,7 +142,7 @@ var mutants = []mutant{
 
 const (
 	mismatchCase = "\t\t\texacts++\n\t\tdefault:\n\t\t\treturn mismatch, fmt.Sprintf(\"%s: the rows of [%d, %d) were filtered with floor %d, the table has %d now\", r.TopicPartition, r.First, r.Next, f, now)\n"
-	pinHead      = "\tif err := tx.AssertRefSnapshotID(branch); err != nil {\n\t\treturn nil, fmt.Errorf(\"pin head of %s: %w\", branch, err)\n\t}\n"
+	sentAgain    = "d, floors, commitID); err != nil {\n\t\t\tif t, err = p.catalog.LoadTable(ctx, target.Identifier()); err == nil {\n\t\t\t\tt, err = p.commit(ctx, t, target.Branch, d, floors, commitID)\n\t\t\t}\n\t\t}\n\t\tif err != nil {\n\t\t\treturn out, err\n"
 	setProperty  = "\tif err := tx.SetProperties(iceberg.Properties{PropertyKey(branch): text}); err != nil {\n\t\treturn nil, fmt.Errorf(\"set %s: %w\", PropertyKey(branch), err)\n\t}\n"
 	commitFailed = "d, floors, commitID); err != nil {\n\t\t\treturn out, err\n"
 	fence        = " s.Member != fmt.Sprintf(\"m%d of %d\", m.slot, m.w.kafka)"
