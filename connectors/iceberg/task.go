@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,8 +85,7 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	if t.catalog, err = t.openCatalog(ctx, t.cfg.catalogName, t.cfg.catalogProps); err != nil {
 		return fmt.Errorf("open catalog %s: %w", t.cfg.catalogName, err)
 	}
-	t.client = maps.Clone(tc.ClientConfig())
-	maps.Copy(t.client, t.cfg.kafkaProps)
+	t.client = commit.ClientProps(tc.ClientConfig(), t.cfg.kafkaProps)
 	client, err := kafka.NewConfig(t.client, t.dial)
 	if err != nil {
 		return fmt.Errorf("client of the control topic: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +36,16 @@ const (
 	createdFirst  = 10 * time.Millisecond
 	createdLast   = 3 * time.Second // of all waits together, about
 )
+
+// ClientProps are the properties of the control topic's clients: the worker's, overlaid by
+// the connector's own (iceberg.kafka.*). Whatever is sent is sent again if it is lost, so
+// it is given up early: a partition that vanished with its topic never comes back.
+func ClientProps(worker, own map[string]string) map[string]string {
+	out := map[string]string{"delivery.timeout.ms": "20000"}
+	maps.Copy(out, worker)
+	maps.Copy(out, own)
+	return out
+}
 
 // OpenChannel connects to the control topic, which it creates with one partition if
 // there is none. What is sent from now on will be read.

@@ -66,3 +66,51 @@ func TestOpenChannelOnNewTopic(t *testing.T) {
 		}
 	})
 }
+
+// The control topic may be made anew with fewer partitions while a message is on its way.
+func TestSendToAVanishedPartition(t *testing.T) {
+	metrics.UseNilMetrics = true
+	synctest.Test(t, func(t *testing.T) {
+		var vn kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(vn.Listen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cluster.Close()
+		cfg, err := kafka.NewConfig(ClientProps(map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0]}, nil), vn.DialContext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin, err := kafka.NewAdmin(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close() //nolint:errcheck // nothing is pending on it
+		if err := admin.CreateTopic(t.Context(), kafka.TopicSpec{Name: "control", Partitions: 1000, ReplicationFactor: 1}); err != nil {
+			t.Fatal(err)
+		}
+		ch, err := OpenChannel(t.Context(), cfg, "control", "connect-c", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ch.Close()
+		ch.key = []byte("not of partition 0")
+		if err := ch.Send(t.Context(), Hello{}); err != nil { // the producer knows the partitions now
+			t.Fatal(err)
+		}
+		if err := admin.DeleteTopic(t.Context(), "control"); err != nil {
+			t.Fatal(err)
+		}
+		if err := admin.CreateTopic(t.Context(), kafka.TopicSpec{Name: "control", Partitions: 1, ReplicationFactor: 1}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := ch.Send(ctx, Hello{}); err == nil || ctx.Err() != nil {
+			t.Errorf("got %v after a minute (%v); want the partition given up before", err, ctx.Err())
+		}
+		if err := ch.Send(ctx, Hello{}); err != nil {
+			t.Errorf("sending again: %v", err)
+		}
+	})
+}
