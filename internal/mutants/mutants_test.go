@@ -91,6 +91,8 @@ func (m *mutant) play(t *testing.T, files map[string]string) {
 	}
 	failed := cmd.Wait()
 	switch {
+	case m.fault == unseen:
+		t.Logf("%v in %d seeds without: %s", faults, passed, m.guard)
 	case m.fault != harmless && faults[m.fault] != "":
 		t.Logf("%s, by seed %s, without: %s", m.fault, faults[m.fault], m.guard)
 	case m.fault != harmless:
