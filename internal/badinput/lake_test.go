@@ -19,34 +19,40 @@ import (
 
 var errCatalogDown = errors.New("dial tcp catalog:80: connect: connection refused")
 
-// TestCatalogAway: records wait for the catalog, as long as it takes.
+const longTrouble = 5 * time.Minute // until which a status must tell of it
+
+func (s *scene) catalogDown() {
+	s.catalog.Chaos(func(icetest.Op, int) icetest.Fault { return icetest.Fault{Before: errCatalogDown} })
+}
+
+// TestCatalogAwayAtCreation: the connector is not made.
+func TestCatalogAwayAtCreation(t *testing.T) {
+	play(t, func(s *scene) {
+		s.catalogDown()
+		s.refuse(nil, http.StatusBadRequest, "Invalid value iceberg for configuration iceberg.catalog: the catalog, or its storage, cannot be used: list namespaces: "+errCatalogDown.Error())
+		s.catalog.Chaos(nil)
+		s.produce("events", numbers(1, 3)...)
+		s.create(nil)
+		s.rows(3)
+	})
+}
+
+// TestCatalogAway: records wait for the catalog, as long as it takes, and the status says so
+// meanwhile.
 func TestCatalogAway(t *testing.T) {
-	for _, tt := range []struct {
-		name     string
-		before   bool // the connector is made
-		warnings []string
-	}{
-		{"at the start", true, []string{"looking up start offsets failed", "load table db.events: ", "connection refused"}},
-		{"mid-way", false, []string{"commit to table not confirmed; reading its head again", "table=db.events", "connection refused"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for name, restart := range map[string]bool{"mid-way": false, "at a restart": true} {
+		t.Run(name, func(t *testing.T) {
 			play(t, func(s *scene) {
-				down := func() {
-					s.catalog.Chaos(func(icetest.Op, int) icetest.Fault { return icetest.Fault{Before: errCatalogDown} })
-				}
-				if tt.before {
-					down()
-				}
-				s.produce("events", numbers(1, 3)...)
 				s.create(nil)
-				if !tt.before {
-					s.rows(3)
-					down()
+				s.produce("events", numbers(1, 3)...)
+				s.rows(3)
+				s.catalogDown()
+				if restart {
+					s.restartAll()
 				}
 				s.produce("events", numbers(4, 6)...)
-				s.warned(soon, tt.warnings...)
+				s.troubled(longTrouble, "db.events", "connection refused")
 				time.Sleep(10 * time.Minute)
-				s.running()
 				s.catalog.Chaos(nil)
 				s.rows(6)
 				s.running()
@@ -70,35 +76,49 @@ func TestQuietStart(t *testing.T) {
 // TestNoSuchCatalog has catalogs that cannot be opened.
 func TestNoSuchCatalog(t *testing.T) {
 	for reason, config := range map[string]map[string]string{
-		`open catalog iceberg: type "glue" is not in this build; it has `: {"iceberg.catalog.type": "glue"},
-		`open catalog iceberg: `: {"iceberg.catalog.type": "sql", "iceberg.catalog.uri": "sqlite:////no/such/dir/catalog.db"},
+		"cannot be used: open catalog iceberg: ": {"iceberg.catalog.type": "sql", "iceberg.catalog.uri": "sqlite:////no/such/dir/catalog.db"},
+		"hive":                                   {"iceberg.catalog.type": "hive"},
 	} {
 		prepare(t, func(s *scene) {
 			s.onDisk(config)
 			s.start()
-			s.create(config)
-			s.failed(soon, reason)
+			s.refuse(config, http.StatusBadRequest, reason)
 		})
 	}
 }
 
-// TestWarehouseNotWritable is on real files and a real SQL catalog.
+// TestWarehouseNotWritable is on real files and a real SQL catalog: first when the connector
+// is to be made, then when its table is.
 func TestWarehouseNotWritable(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "wh"), nil, 0o600); err != nil { // where a directory should be
-		t.Fatal(err)
+	warehouse := filepath.Join(dir, "wh")
+	block := func() {
+		if err := os.RemoveAll(warehouse); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(warehouse, nil, 0o600); err != nil { // where a directory should be
+			t.Fatal(err)
+		}
 	}
-	config := map[string]string{"iceberg.catalog.type": "sql", "iceberg.catalog.uri": "sqlite:///" + filepath.Join(dir, "catalog.db"), "iceberg.catalog.warehouse": "file://" + dir + "/wh"}
+	free := func() {
+		if err := os.Remove(warehouse); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := map[string]string{"iceberg.catalog.type": "sql", "iceberg.catalog.uri": "sqlite:///" + filepath.Join(dir, "catalog.db"), "iceberg.catalog.warehouse": "file://" + warehouse}
 	prepare(t, func(s *scene) {
 		s.onDisk(config)
 		s.start()
-		s.produce("events", numbers(1, 3)...)
+		block()
+		s.refuse(config, http.StatusBadRequest, warehouse+": not a directory")
+		free()
 		s.create(config)
-		s.warned(soon, "table cannot be loaded; records wait", "create table db.events: ", dir+"/wh", "not a directory")
 		s.running()
-		if err := os.Remove(filepath.Join(dir, "wh")); err != nil {
-			s.Fatal(err)
-		}
+		block()
+		s.produce("events", numbers(1, 3)...)
+		s.warned(soon, "table cannot be loaded; records wait", "create table db.events: ", warehouse, "not a directory")
+		s.running()
+		free()
 		s.rows(3)
 	})
 }
@@ -131,7 +151,8 @@ func TestDiskFullForMetadata(t *testing.T) {
 			return icetest.Fault{}
 		})
 		s.produce("events", numbers(4, 6)...)
-		s.warned(soon, "commit to table not confirmed; reading its head again", "table=db.events", "no space left on device")
+		s.warned(soon, "commit to table db.events failed", "no space left on device")
+		s.troubled(longTrouble, "db.events", "no space left on device")
 		time.Sleep(10 * time.Minute)
 		s.catalog.Chaos(nil)
 		s.rows(6)

@@ -341,6 +341,24 @@ func (s *scene) running() {
 // its trace.
 func (s *scene) failed(limit time.Duration, texts ...string) {
 	s.Helper()
+	s.shown(limit, texts...)
+	if !s.log.has("ERROR", texts...) {
+		s.Errorf("no error line in the log with %q", texts)
+	}
+}
+
+// troubled waits until the task is shown as failed, with each of the texts in the first line
+// of its trace, though it goes on.
+func (s *scene) troubled(limit time.Duration, texts ...string) {
+	s.Helper()
+	s.shown(limit, texts...)
+	if !s.log.has("WARN", append(texts, "task shows as failed, and goes on")...) {
+		s.Errorf("no warning in the log with %q", texts)
+	}
+}
+
+func (s *scene) shown(limit time.Duration, texts ...string) {
+	s.Helper()
 	var trace string
 	s.eventually(limit, func() string {
 		var state string
@@ -355,9 +373,6 @@ func (s *scene) failed(limit time.Duration, texts ...string) {
 		if !strings.Contains(line, text) {
 			s.Errorf("the trace's first line is\n%s\nwant %q in it", line, text)
 		}
-	}
-	if !s.log.has("ERROR", texts...) {
-		s.Errorf("no error line in the log with %q", texts)
 	}
 }
 
