@@ -351,6 +351,11 @@ func (t *Task) throttle() {
 // by whoever comes next. Then everything beside the task ends.
 func (t *Task) Stop(ctx context.Context) error {
 	var err error
+	if end, ok := ctx.Deadline(); ok { // to close everything in time, else the worker takes the task for stuck
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-time.Until(end)/5))
+		defer cancel()
+	}
 	if t.chain != nil && t.announcer != nil {
 		if err = t.flush(ctx, [16]byte{}); err == nil {
 			err = t.settle(ctx)

@@ -338,6 +338,9 @@ func (c *Coordinator) cadence(target Target) Cadence {
 func (c *Coordinator) complete(ctx context.Context, now time.Time) {
 	c.publish(ctx, now)
 	c.storeOffsets(ctx)
+	if c.opened && c.dirty {
+		c.sendCycle(ctx)
+	}
 	if c.beside.drained && c.beside.touched {
 		c.freshen(ctx)
 	}
@@ -347,6 +350,9 @@ func (c *Coordinator) complete(ctx context.Context, now time.Time) {
 func (c *Coordinator) finished() bool {
 	if len(c.ledger.units) > 0 || c.jobs.store.busy || c.jobs.java.busy || c.beside.touched {
 		return false
+	}
+	if c.jobs.send.busy || (c.opened && c.dirty && c.session.Member != "") {
+		return false // the other tasks, which stop too, wait to hear that they are done
 	}
 	for _, l := range c.lanes {
 		if l.busy {
