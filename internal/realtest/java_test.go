@@ -235,29 +235,6 @@ func (s *stack) javaKilled(t *testing.T) {
 	m.check(t)
 }
 
-// javaBeside starts Firn while Java is at work: they share the group and its partitions,
-// but Firn does nothing before Java is gone.
-func (s *stack) javaBeside(t *testing.T) {
-	m := s.migration(t, "beside")
-	c := s.cluster(t, "beside", 1, nil)
-	m.more(t)
-	m.post(t, m.java.URL)
-	m.awaitRows(t)
-
-	m.post(t, c.workers[0].url)
-	m.more(t)
-	m.await(t, "Firn to see Java", func() bool {
-		return strings.Contains(c.workers[0].Tail(), "waiting for members of the group that are not Firn's")
-	})
-	m.more(t)
-	if trace := c.failure(t.Context(), m.name); trace != "" {
-		t.Fatal(trace)
-	}
-	m.drop(t, m.java.URL)
-	m.awaitRows(t)
-	m.check(t)
-}
-
 func closed(c chan struct{}) bool {
 	select {
 	case <-c:

@@ -38,7 +38,6 @@ func TestReal(t *testing.T) {
 		{"JavaThereAndBack", (*stack).javaThereAndBack},
 		{"JavaKilled", (*stack).javaKilled},
 		{"JavaSettled", (*stack).javaSettled},
-		{"JavaBeside", (*stack).javaBeside},
 		{"Upserts", (*stack).upserts},
 		{"Kills", (*stack).kills},
 	} {
