@@ -11,7 +11,10 @@ import (
 
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
+	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+	"github.com/apache/iceberg-go/table/dv"
+	"github.com/google/uuid"
 )
 
 // errNoSnapshot says that a branch has no head, or a table no such snapshot.
@@ -70,6 +73,39 @@ func (c *Catalog) ForeignAppend(ctx context.Context, ident table.Identifier, bra
 	tx := t.NewTransactionOnBranch(branch)
 	if err := tx.NewRowDelta(nil).AddRows(files...).Commit(ctx); err != nil {
 		return nil, fmt.Errorf("stage foreign append: %w", err)
+	}
+	return tx.Commit(ctx)
+}
+
+// ForeignVectors deletes rows of main's data files of a v3 table, by path and position, as
+// another engine would: with a deletion vector for each file, all in one Puffin file.
+func (c *Catalog) ForeignVectors(ctx context.Context, ident table.Identifier, positions map[string][]int64) (*table.Table, error) {
+	t, err := c.Peek(ident)
+	if err != nil {
+		return nil, err
+	}
+	fsys, err := t.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	files, ok := fsys.(icebergio.WriteFileIO)
+	if !ok {
+		return nil, fmt.Errorf("a %T cannot write", fsys)
+	}
+	spec := t.Spec()
+	w := dv.NewDVWriter(files, func(id int32) *iceberg.PartitionSpec { return t.Metadata().PartitionSpecByID(int(id)) })
+	for path, rows := range positions {
+		if err := w.Add(path, rows, int32(spec.ID()), nil); err != nil {
+			return nil, err
+		}
+	}
+	vectors, err := w.Flush(ctx, t.Location()+"/data/"+uuid.NewString()+".puffin")
+	if err != nil {
+		return nil, err
+	}
+	tx := t.NewTransaction()
+	if err := tx.NewRowDelta(nil).AddDeletes(vectors...).Commit(ctx); err != nil {
+		return nil, fmt.Errorf("stage deletion vectors: %w", err)
 	}
 	return tx.Commit(ctx)
 }

@@ -16,7 +16,10 @@ const (
 
 // deletes are the rows that delete files take away.
 type deletes struct {
+	files     map[string]*File    // data files by path
 	positions map[string][]uint64 // bits by data file
+	vectors   map[string]bool     // data files whose positions are those of a deletion vector
+	bytes     int64               // of positions
 	groups    [][]int             // sets of key columns, as places among the leaves
 	scopes    map[string]uint32
 	latest    map[deletedKey]int64 // highest sequence number of a delete
@@ -31,36 +34,69 @@ type deletedKey struct {
 // readDeletes reads the delete files. Of the keys in the job's own columns only those that
 // wants takes are kept; nil takes all.
 func (r *run) readDeletes(ctx context.Context, wants func(key uint64) bool) (*deletes, error) {
-	d := &deletes{positions: make(map[string][]uint64), scopes: map[string]uint32{"": 0}, latest: make(map[deletedKey]int64)}
-	records := make(map[string]int64, len(r.Table.Data))
-	for _, f := range r.Table.Data {
-		records[f.Path] = f.Records
+	d := &deletes{
+		files: make(map[string]*File, len(r.Table.Data)), positions: make(map[string][]uint64), vectors: make(map[string]bool),
+		scopes: map[string]uint32{"": 0}, latest: make(map[deletedKey]int64),
 	}
-	for _, f := range r.Table.Deletes {
-		var err error
-		if f.Content == iceberg.EntryContentPosDeletes {
-			_, err = r.rows.readFile(ctx, r.Table, f.Path, []int{deletedPathID, deletedPositionID}, func(row *fileRow) error {
-				if at, path := row.ints[1], row.texts[0]; at >= 0 && at < records[path] {
-					bits := d.positions[path]
-					if need := int(at/64) + 1; need > len(bits) {
-						bits = slices.Grow(bits, need-len(bits))[:need]
-					}
-					bits[at/64] |= 1 << (at % 64)
-					d.positions[path] = bits
-				}
-				return nil
-			})
-		} else {
-			err = r.readKeys(ctx, d, f, wants)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if int64(len(d.latest))*entryBytes > r.MemoryBytes {
-			return nil, cannot("the keys in delete files take more than the memory allowed (%d MiB)", r.MemoryBytes>>20)
+	for i := range r.Table.Data {
+		d.files[r.Table.Data[i].Path] = &r.Table.Data[i]
+	}
+	// Vectors come first: position delete files do not count where there is one.
+	for _, vectors := range []bool{true, false} {
+		for i := range r.Table.Deletes {
+			f := &r.Table.Deletes[i]
+			if (f.Vector != nil) != vectors {
+				continue
+			}
+			if err := r.readDelete(ctx, d, f, wants); err != nil {
+				return nil, err
+			}
+			if int64(len(d.latest))*entryBytes+d.bytes > r.MemoryBytes {
+				return nil, errDeletes(r.MemoryBytes)
+			}
 		}
 	}
 	return d, nil
+}
+
+func errDeletes(limit int64) error {
+	return cannot("what delete files say takes more than the memory allowed (%d MiB)", limit>>20)
+}
+
+func (r *run) readDelete(ctx context.Context, d *deletes, f *File, wants func(key uint64) bool) error {
+	switch {
+	case f.Vector != nil:
+		return r.readVector(ctx, d, f)
+	case f.Content == iceberg.EntryContentPosDeletes:
+		_, err := r.rows.readFile(ctx, r.Table, f.Path, []int{deletedPathID, deletedPositionID}, func(row *fileRow) error {
+			if path := row.texts[0]; !d.vectors[path] {
+				return d.take(path, row.ints[1], f.Sequence, r.MemoryBytes)
+			}
+			return nil
+		})
+		return err
+	}
+	return r.readKeys(ctx, d, *f, wants)
+}
+
+// take notes that a row of a data file is deleted. Data files that are not in the table, or
+// are younger than the delete, stay as they are.
+func (d *deletes) take(path string, at, sequence, limit int64) error {
+	f := d.files[path]
+	if f == nil || f.Sequence > sequence || at < 0 || at >= f.Records {
+		return nil
+	}
+	bits := d.positions[path]
+	if more := at/64 + 1 - int64(len(bits)); more > 0 {
+		if more > (limit-d.bytes)/8 {
+			return errDeletes(limit)
+		}
+		d.bytes += 8 * more
+		bits = slices.Grow(bits, int(more))[:at/64+1]
+	}
+	bits[at/64] |= 1 << (at % 64)
+	d.positions[path] = bits
+	return nil
 }
 
 func (r *run) readKeys(ctx context.Context, d *deletes, f File, wants func(key uint64) bool) error {

@@ -62,7 +62,7 @@ func (h *rowHasher) readFile(ctx context.Context, t *Table, path string, wanted 
 		return 0, fmt.Errorf("file %s: %w", path, err)
 	}
 	rows = r.GetNumRows()
-	b := newBlock(h, cols, len(wanted))
+	b := newBlock(h, path, cols, len(wanted))
 	for at := int64(0); at < rows; at += rowsAtOnce {
 		if err := ctx.Err(); err != nil {
 			return rows, err
@@ -165,6 +165,7 @@ func absentNodes(r *reader.ParquetReader, path string) []int {
 // A block is some thousand rows of a file, column by column.
 type block struct {
 	h     *rowHasher
+	path  string
 	cols  []fileColumn
 	data  []blockColumn
 	row   fileRow
@@ -178,9 +179,9 @@ type blockColumn struct {
 	at     int
 }
 
-func newBlock(h *rowHasher, cols []fileColumn, wanted int) *block {
+func newBlock(h *rowHasher, path string, cols []fileColumn, wanted int) *block {
 	return &block{
-		h: h, cols: cols, data: make([]blockColumn, len(cols)),
+		h: h, path: path, cols: cols, data: make([]blockColumn, len(cols)),
 		row: fileRow{ints: make([]int64, wanted), texts: make([]string, wanted), known: make([]bool, wanted)},
 	}
 }
@@ -213,7 +214,7 @@ func (b *block) rows(first int64, each func(*fileRow) error) error {
 		clear(b.row.known)
 		for k := range b.cols {
 			if err := b.take(&b.cols[k], &b.data[k]); err != nil {
-				return err
+				return fmt.Errorf("file %s: %w", b.path, err)
 			}
 		}
 		b.row.number, b.row.leaves = first+int64(i), b.h.sum()
@@ -265,8 +266,12 @@ func (b *block) tell(want int, v any) error {
 	return nil
 }
 
-// fileValue adds a value as the second reader gives it.
+// fileValue adds a value as the second reader gives it. One that is not of the column's
+// class is the library's fault (it takes RLE booleans for numbers), not the file's.
 func (h *rowHasher) fileValue(c *fileColumn, rl int, v any) error {
+	if !c.class.holds(v) {
+		return cannot("xitongsys/parquet-go reads column %s as %T", h.leaves[c.leaf].name, v)
+	}
 	h.begin(c.leaf, rl)
 	from := len(h.bufs[c.leaf])
 	switch v := v.(type) {
@@ -286,11 +291,24 @@ func (h *rowHasher) fileValue(c *fileColumn, rl int, v any) error {
 		} else {
 			h.bufs[c.leaf] = append(h.bufs[c.leaf], v...)
 		}
-	default:
-		return cannot("column %s comes as %T", h.leaves[c.leaf].name, v)
 	}
 	h.end(c.leaf, from)
 	return nil
+}
+
+// holds tells whether a value can be of the class.
+func (c class) holds(v any) bool {
+	switch v.(type) {
+	case bool:
+		return c == boolean
+	case int32, int64:
+		return c == integral || c == decimal
+	case float32, float64:
+		return c == floating
+	case string:
+		return c == binaryText || c == decimal
+	}
+	return false
 }
 
 func (h *rowHasher) number(c *fileColumn, v int64) {

@@ -31,6 +31,15 @@ type File struct {
 	Content  iceberg.ManifestEntryContent
 	Scope    string // spec and partition values; "" for a spec without partitions
 	Key      []int  // of an equality delete
+	Vector   *Vector
+}
+
+// A Vector is where the deletion vector of a data file is: a delete file that has one is a
+// Puffin file with others beside it.
+type Vector struct {
+	Of          string // path of the data file
+	Offset      int64
+	LengthBytes int64
 }
 
 // Load lists the files of the head of a branch.
@@ -70,7 +79,14 @@ func Load(ctx context.Context, t *table.Table, branch string) (*Table, error) {
 func (t *Table) add(meta table.Metadata, e iceberg.ManifestEntry) error {
 	d := e.DataFile()
 	f := File{Path: d.FilePath(), Records: d.Count(), Sequence: e.SequenceNum(), Content: d.ContentType(), Key: slices.Clone(d.EqualityFieldIDs())}
-	if d.FileFormat() != iceberg.ParquetFile {
+	switch {
+	case table.IsDeletionVector(d):
+		of, offset, length := d.ReferencedDataFile(), d.ContentOffset(), d.ContentSizeInBytes()
+		if of == nil || offset == nil || length == nil {
+			return cannot("manifest does not tell which part of %s is the deletion vector of which data file", f.Path)
+		}
+		f.Vector = &Vector{*of, *offset, *length}
+	case d.FileFormat() != iceberg.ParquetFile:
 		return cannot("file %s is %s: only Parquet has a second reader here", f.Path, d.FileFormat())
 	}
 	if spec := meta.PartitionSpecByID(int(d.SpecID())); spec != nil && !spec.IsUnpartitioned() {
