@@ -139,3 +139,19 @@ func FuzzMongoDebezium(f *testing.F) {
 		}
 	})
 }
+
+// TestMongoTruncatedArrays has an update that cuts an array and says so in truncatedArrays
+// alone, which Java's transform does not look at.
+func TestMongoTruncatedArrays(t *testing.T) {
+	cut, value := row("", "field", requiredString, text("a"), "size", optionalLong, num(1))
+	schema := &connect.Schema{Type: connect.StructType, Optional: true, Fields: append(updateSchema.Fields[:2:2],
+		connect.Field{Name: "truncatedArrays", Schema: &connect.Schema{Type: connect.ArrayType, Optional: true, Elem: cut}})}
+	r := mongoRecord("7", `{"_id":7,"a":[1,2,3]}`, "", connect.Value{}, "u")
+	at := r.ValueSchema.FieldIndex("updateDescription")
+	r.ValueSchema.Fields[at].Schema = schema
+	r.Value.Fields()[at] = connect.StructValue([]connect.Value{{}, text(`{"b":1}`), connect.ArrayValue([]connect.Value{value})})
+	apply(t, configured(t, NewMongoDebezium(), nil), r)
+	if got, want := connecttest.Render(r.Value.Fields()[r.ValueSchema.FieldIndex("after")]), `(7 [1 2 3] 1)`; got != want {
+		t.Errorf("got %s, want %s as from Java", got, want)
+	}
+}

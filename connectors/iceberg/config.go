@@ -83,6 +83,8 @@ func parseConfig(raw map[string]string) (*config, error) {
 	var wrong []error
 	c.cadences, wrong = parseCadences(raw, commit.Cadence{Interval: v.Millis("iceberg.control.commit.interval-ms"), Bytes: v.Int(keyCommitBytes)})
 	maps.Copy(c.writeProps, under(raw, "iceberg.tables.write-props."))
+	hadoop, _ := translateS3A(raw, c.catalogProps)
+	maps.Copy(c.catalogProps, hadoop)
 	if c.branch == "" {
 		c.branch = table.MainBranch
 	}

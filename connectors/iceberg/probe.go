@@ -61,7 +61,7 @@ func probedKeys(config map[string]string) [sha256.Size]byte {
 	var text strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(config)) {
 		switch {
-		case strings.HasPrefix(k, "iceberg.catalog"), strings.HasSuffix(k, idColumnsSuffix):
+		case strings.HasPrefix(k, "iceberg.catalog"), strings.HasPrefix(k, s3aPrefix), strings.HasSuffix(k, idColumnsSuffix):
 		case k == route.KeyTables, k == route.KeyMapping, k == route.KeyNamespace, k == keyIDColumns, k == keyCDCField, k == keyUpsert, k == keyAnyCase:
 		default:
 			continue

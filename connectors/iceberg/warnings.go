@@ -107,7 +107,7 @@ func (w *warner) patterns(key string) {
 // other is for keys that are formed, or mistaken.
 func (w *warner) other(key string) {
 	if strings.HasPrefix(key, "iceberg.hadoop.") {
-		w.say(key, "has no effect: there is no Hadoop in this build; put the setting under iceberg.catalog.")
+		w.hadoop(key)
 		return
 	}
 	if key == "iceberg.coordinator.transactional.suffix" { // Java's connector gives it to its tasks

@@ -32,7 +32,15 @@ func TestWarnings(t *testing.T) {
 		{with("iceberg.coordinator.transactional.prefix", "x"), "iceberg.coordinator.transactional.prefix has no effect: the control topic is written without transactions"},
 		{with("iceberg.coordinator-executor-keep-alive-timeout-ms", "1"), "iceberg.coordinator-executor-keep-alive-timeout-ms has no effect: there is no thread pool to keep alive"},
 		{with("iceberg.hadoop-conf-dir", "/etc"), "iceberg.hadoop-conf-dir has no effect: there is no Hadoop in this build; put the settings under iceberg.catalog."},
-		{with("iceberg.hadoop.fs.s3a.endpoint", "x"), "iceberg.hadoop.fs.s3a.endpoint has no effect: there is no Hadoop in this build; put the setting under iceberg.catalog."},
+		{with("iceberg.hadoop.fs.s3a.endpoint", "x"), "iceberg.hadoop.fs.s3a.endpoint has no effect, as in Java without HadoopFileIO; write iceberg.catalog.s3.endpoint"},
+		{with("iceberg.hadoop.fs.gs.project.id", "x"), "iceberg.hadoop.fs.gs.project.id has no effect: there is no Hadoop in this build; put the setting under iceberg.catalog."},
+		{with("iceberg.hadoop.fs.s3a.connection.ssl.enabled", "x"), "iceberg.hadoop.fs.s3a.connection.ssl.enabled has no effect: there is no Hadoop in this build; begin iceberg.catalog.s3.endpoint with http:// or https://"},
+		{with("iceberg.hadoop.fs.s3a.bucket.b.endpoint", "x", "iceberg.catalog.type", "jdbc"), "iceberg.hadoop.fs.s3a.bucket.b.endpoint has no effect: there is no Hadoop in this build; put the setting under iceberg.catalog."},
+		{
+			with("iceberg.catalog.io-impl", "org.apache.iceberg.hadoop.HadoopFileIO", "iceberg.hadoop.fs.s3a.endpoint", "x", "iceberg.hadoop.fs.s3a.connection.ssl.enabled", "false", "iceberg.hadoop.fs.s3a.access.key", "x", "iceberg.catalog.s3.secret-access-key", "x"),
+			"iceberg.hadoop.fs.s3a.access.key has no effect: iceberg.catalog.s3.access-key-id, or what belongs to it, is there already\n" +
+				"iceberg.hadoop.fs.s3a.endpoint is taken for iceberg.catalog.s3.endpoint: there is no Hadoop in this build",
+		},
 		{with("iceberg.control.group-id", "g"), "iceberg.control.group-id has no effect with this connector class: only io.tabular.iceberg.connect.IcebergSinkConnector keeps its state under it"},
 		{with("iceberg.control.group-id", "g", "connector.class", TabularClass), ""},
 		{with("iceberg.connect.group-id", "g", "connector.class", TabularClass), "iceberg.connect.group-id has no effect with this connector class: its state is kept under iceberg.control.group-id"},
