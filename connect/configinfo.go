@@ -39,6 +39,9 @@ type ConfigInfos struct {
 	ErrorCount int          `json:"error_count"`
 	Groups     []string     `json:"groups"`
 	Configs    []ConfigInfo `json:"configs"`
+
+	// Doubts are those of a [SelfTester].
+	Doubts []ConfigError `json:"-"`
 }
 
 // Info is the public form of the key. The default of a password is hidden.

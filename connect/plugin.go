@@ -73,6 +73,14 @@ type ConfigWarner interface {
 	Warnings(config map[string]string) []ConfigError
 }
 
+// A SelfTester is a connector whose Validate tries what it will work with. What failed
+// there and it can do without is shown by validate as a warning, and the worker that
+// accepts the config puts it into its log.
+type SelfTester interface {
+	// Doubts is of the last Validate.
+	Doubts() []ConfigError
+}
+
 // A SinkTask writes records to an outside system.
 //
 // Calls come from one goroutine in this order: Start, then any number of Open, Put,

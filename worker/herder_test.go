@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -339,6 +340,28 @@ func TestAConnectorThatHangsIsAbandoned(t *testing.T) {
 		})
 		fx.end(a)
 		delete(fx.workers, "a")
+	})
+}
+
+// TestDoubtsAreLogged sees what a connector's self-test could not do in the log of the
+// worker that accepts the config, once, and not for a config that is only validated.
+func TestDoubtsAreLogged(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		var log bytes.Buffer
+		fx.log = slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})
+		a := fx.standalone("a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		class, doubt := "probe.ProbeSinkConnector", "nothing can be deleted"
+		if _, err := a.Herder().Validate(ctx, class, map[string]*string{"name": new("c"), "connector.class": &class, "topics": new("t"), "probe.doubt": &doubt}); err != nil {
+			t.Fatal(err)
+		}
+		fx.create(a, "c", map[string]string{"probe.doubt": doubt})
+		fx.end(a)
+		delete(fx.workers, "a")
+		if got := strings.Count(log.String(), `level=WARN msg="The connector goes without what its self-test could not do" connector=c key=probe.doubt error="nothing can be deleted"`); got != 1 {
+			t.Errorf("said %d times, want once:\n%s", got, log.String())
+		}
 	})
 }
 

@@ -78,6 +78,9 @@ func (h *Herder) put(ctx context.Context, name string, given map[string]*string,
 	if err != nil {
 		return nil, false, err
 	}
+	for _, doubt := range infos.Doubts {
+		h.log.Warn("The connector goes without what its self-test could not do", "connector", name, "key", doubt.Key, "error", doubt.Message)
+	}
 	return info, created, nil
 }
 

@@ -27,6 +27,7 @@ type validation struct {
 	infos  []connect.ConfigInfo
 	at     map[string]int // key -> index in infos
 	groups []string
+	doubts []connect.ConfigError
 }
 
 // validate checks a config and says what is wrong with each key; it fails only when
@@ -67,6 +68,12 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 	}
 	if w, ok := connector.(connect.ConfigWarner); ok {
 		for _, e := range w.Warnings(maps.Clone(r.config)) {
+			r.warn(e.Key, e.Message)
+		}
+	}
+	if s, ok := connector.(connect.SelfTester); ok {
+		r.doubts = s.Doubts()
+		for _, e := range r.doubts {
 			r.warn(e.Key, e.Message)
 		}
 	}
@@ -363,7 +370,7 @@ func (r *validation) result(name string) *connect.ConfigInfos {
 		}
 		return 0
 	})
-	out := &connect.ConfigInfos{Name: name, Groups: r.groups, Configs: r.infos}
+	out := &connect.ConfigInfos{Name: name, Groups: r.groups, Configs: r.infos, Doubts: r.doubts}
 	for _, info := range r.infos {
 		out.ErrorCount += len(info.Value.Errors)
 	}

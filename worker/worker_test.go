@@ -36,6 +36,7 @@ type fixture struct {
 	vn    kfake.VirtualNetwork
 	kafka *kfake.Cluster
 	probe *probe
+	log   slog.Handler // of the workers
 
 	mu      sync.Mutex // guards what follows
 	workers map[string]*running
@@ -57,7 +58,7 @@ type running struct {
 func inBubble(t *testing.T, run func(t *testing.T, fx *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		fx := &fixture{t: t, workers: map[string]*running{}, probe: &probe{running: map[string]string{}, starts: map[string]int{}, release: make(chan struct{})}}
+		fx := &fixture{t: t, log: slog.DiscardHandler, workers: map[string]*running{}, probe: &probe{running: map[string]string{}, starts: map[string]int{}, release: make(chan struct{})}}
 		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9001), kfake.ListenFn(fx.vn.Listen), kfake.SeedTopics(2, "events"))
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +110,7 @@ func (fx *fixture) standalone(name string, connectors ...map[string]string) *run
 func (fx *fixture) start(w *running, name string, o worker.Options) {
 	fx.t.Helper()
 	o = worker.Options{
-		Config: o.Config, Standalone: o.Standalone, Connectors: o.Connectors, AdvertisedURL: "http://" + w.id + "/", Logger: slog.New(slog.DiscardHandler),
+		Config: o.Config, Standalone: o.Standalone, Connectors: o.Connectors, AdvertisedURL: "http://" + w.id + "/", Logger: slog.New(fx.log),
 		Plugins: fx.probe.plugins(name), Client: &http.Client{Transport: wire{fx}},
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			w.mu.Lock()
@@ -283,6 +284,7 @@ type probeConnector struct {
 	probe  *probe
 	worker string
 	config map[string]string
+	doubts []connect.ConfigError
 }
 
 func (c *probeConnector) ConfigDef() *connect.ConfigDef {
@@ -294,9 +296,14 @@ func (c *probeConnector) ConfigDef() *connect.ConfigDef {
 }
 func (c *probeConnector) Version() string { return "1" }
 
-func (c *probeConnector) Validate(context.Context, map[string]string) []connect.ConfigError {
+func (c *probeConnector) Validate(_ context.Context, config map[string]string) []connect.ConfigError {
+	if what := config["probe.doubt"]; what != "" {
+		c.doubts = []connect.ConfigError{{Key: "probe.doubt", Message: what}}
+	}
 	return nil
 }
+
+func (c *probeConnector) Doubts() []connect.ConfigError { return c.doubts }
 
 func (c *probeConnector) Start(_ context.Context, config map[string]string) error {
 	c.config = config

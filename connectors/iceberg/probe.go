@@ -77,6 +77,7 @@ const maxTried = 16
 
 // probe tries the catalog and the storage, and looks at the tables that exist already.
 func (c *Connector) probe(ctx context.Context, config map[string]string) []connect.ConfigError {
+	c.doubts = nil
 	if c.accepted.has(config) {
 		return nil
 	}

@@ -108,14 +108,14 @@ func TestValidateLooksAtTables(t *testing.T) {
 	}
 }
 
-// TestWarningsOfProbe sees that what the sink can do without is a warning.
-func TestWarningsOfProbe(t *testing.T) {
+// TestDoubts sees that what the sink can do without is no error.
+func TestDoubts(t *testing.T) {
 	cat := icetest.New(icetest.NewFiles())
 	c := &Connector{OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return unlisted{cat}, nil }}
 	if got := c.Validate(t.Context(), with()); len(got) > 0 {
 		t.Fatalf("%v, want no error", got)
 	}
-	got := c.Warnings(with())
+	got := c.Doubts()
 	if len(got) != 1 || got[0].Key != "iceberg.catalog" || !strings.Contains(got[0].Message, "list namespaces") {
 		t.Errorf("%v, want that namespaces cannot be listed", got)
 	}

@@ -14,9 +14,12 @@ var _ connect.ConfigWarner = (*Connector)(nil)
 // Warnings names the keys of a config that will not do what they seem to: unknown ones,
 // those of tables that are not there, and those that have no effect here. Other than
 // Java, which passes over all of them in silence.
-// What Validate, if it was called before, could not do with catalog and storage is there too.
-func (c *Connector) Warnings(raw map[string]string) []connect.ConfigError {
-	out := warnings(raw)
+func (c *Connector) Warnings(raw map[string]string) []connect.ConfigError { return warnings(raw) }
+
+var _ connect.SelfTester = (*Connector)(nil)
+
+// Doubts is what the last Validate could not do with catalog and storage.
+func (c *Connector) Doubts() (out []connect.ConfigError) {
 	for _, err := range c.doubts {
 		out = append(out, connect.ConfigError{Key: keyCatalog, Message: err.Error()})
 	}
