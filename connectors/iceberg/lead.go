@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
 	"github.com/firn-io/firn/connectors/iceberg/commit"
 	"github.com/firn-io/firn/internal/kafka"
 )
@@ -74,9 +75,10 @@ func (t *Task) coordinate() {
 		t.tc.Fail(err)
 		return
 	}
+	multi, _ := catalog.AsMultiTable(t.catalog)
 	c := commit.NewCoordinator(commit.Config{
 		Group: clients.group, Identity: t.identity, Java: clients.java, Broker: commit.NewKafkaBroker(clients.broker),
-		Catalog: t.catalog, CatalogName: t.cfg.catalogName, Tables: t.knownTargets(), Target: t.cfg.target,
+		Catalog: t.catalog, Multi: multi, CatalogName: t.cfg.catalogName, Tables: t.knownTargets(), Target: t.cfg.target,
 		Task: fmt.Sprintf("%s-%d", t.tc.Connector(), t.tc.Task()), ConfigHash: t.cfg.hash(),
 		Interval: t.cfg.flush, Cadence: t.cfg.cadence, Timeout: t.cfg.timeout, Threads: t.cfg.threads,
 		Failures: t.cfg.failures, Trouble: t.hearTrouble,

@@ -12,7 +12,6 @@ package catalog
 
 import (
 	"context"
-	"slices"
 
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
@@ -57,21 +56,4 @@ func own(cat Catalog, t *table.Table, open func(context.Context) (storage.FileIO
 func fixed(props map[string]string, t *table.Table) func(context.Context) (storage.FileIO, error) {
 	location := t.MetadataLocation()
 	return func(ctx context.Context) (storage.FileIO, error) { return storage.Open(ctx, props, location) }
-}
-
-// A MultiTable commits changes of several tables in one step: all of them or none. A
-// refusal wraps table.ErrCommitFailed; the outcome of any other error is unknown, as
-// with CommitTable. The tables must be loaded again to see what became of them.
-type MultiTable interface {
-	CommitTransaction(ctx context.Context, commits []table.TableCommit) error
-}
-
-// AsMultiTable tells whether the catalog can commit several tables in one step: a REST
-// catalog whose server says that it offers this.
-func AsMultiTable(cat Catalog) (MultiTable, bool) {
-	c, ok := cat.(*restCatalog)
-	if !ok || !slices.Contains(c.transport.server.Endpoints, "POST /v1/{prefix}/transactions/commit") {
-		return nil, false
-	}
-	return c.Catalog, true
 }

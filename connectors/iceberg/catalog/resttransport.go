@@ -164,6 +164,7 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.Join(fmt.Errorf("%s redirects to %s: credentials are not sent to another host; set uri to the final address", redact(r.URL.String()), redact(to.String())), rsp.Body.Close())
 	}
 	rsp.Body = &boundedBody{rsp.Body, maxResponseBytes}
+	noteStatus(rsp, r)
 	switch {
 	case rsp.StatusCode == http.StatusUnauthorized, rsp.StatusCode == statusAuthenticationTimeout:
 		if t.refused != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
 )
 
 // A Broker tells what the coordinator must know of the source topics.
@@ -32,6 +33,7 @@ type Config struct {
 	Java        Java     // nil: there never was nor will be a Java sink of this identity
 	Broker      Broker
 	Catalog     table.CatalogIO
+	Multi       catalog.MultiTable        // nil: the catalog commits one table at a time
 	CatalogName string                    // iceberg.catalog, for the events
 	Tables      []Target                  // those known from the config; their D stands in for lost group offsets
 	Target      func(table string) Target // where commits to a table of any name go; needed with Java
@@ -79,6 +81,7 @@ type Coordinator struct {
 	stored  map[connect.TopicPartition]int64 // group offsets as last read or committed
 
 	lanes  map[Target]*lane
+	joint  *catalog.Joint                   // nil without Config.Multi
 	untold []attempted                      // commits of which not all tables have the rows
 	ends   map[connect.TopicPartition]int64 // at the last flush
 	quiet  map[connect.TopicPartition]quiet // as last looked up
@@ -133,11 +136,15 @@ func NewCoordinator(cfg Config) *Coordinator {
 	if cfg.Identity.ValidThroughKey == "" {
 		cfg.Identity.ValidThroughKey = apacheWatermark
 	}
-	return &Coordinator{
+	c := &Coordinator{
 		cfg: cfg, id: randomID(), inbox: make(chan any, inboxSize), wake: make(chan struct{}, 1), results: make(chan func() error),
 		finish: make(chan struct{}, 1), lanes: make(map[Target]*lane),
 		ledger: newLedger(), known: make(map[string]TopicID), stored: make(map[connect.TopicPartition]int64),
 	}
+	if cfg.Multi != nil {
+		c.joint = catalog.NewJoint(cfg.Catalog, cfg.Multi, cfg.Logger)
+	}
+	return c
 }
 
 func randomID() (id [16]byte) {

@@ -40,12 +40,20 @@ const (
 	foreseeAfter = 10 * time.Second
 
 	maxUntold = 16 // commits of which not all tables have the rows
+
+	// aloneAfter is how often in a row a table may fail before its commits go without those
+	// of others, so that they do not share its trouble again and again. It is not after the
+	// first time: when a request of several tables was lost, they try together once more.
+	aloneAfter = 2
 )
 
 // publish begins attempts for the tables that are due, those that wait longest first. As
 // many as there are threads may be under way, and as many more of tables in trouble.
 func (c *Coordinator) publish(ctx context.Context, now time.Time) {
 	c.layLanes(now)
+	if c.joint != nil { // those that are begun here wait for each other
+		defer c.joint.Join().Leave()
+	}
 	for {
 		var first *lane
 		healthy, troubled := 0, 0
@@ -140,7 +148,12 @@ func (c *Coordinator) attempt(ctx context.Context, l *lane, now time.Time) {
 	a := attempted{units: c.ledger.pending(l.target), upTo: c.ledger.last, id: c.newCommitID(), begun: now}
 	levels := c.ledger.snapshot()
 	l.due = true
+	if c.joint != nil && l.failures < aloneAfter {
+		p.joint = c.joint.Join()
+		p.catalog = p.joint
+	}
 	c.start(ctx, &l.job, "commit to table "+l.target.Table, func(ctx context.Context) (func() error, error) {
+		defer p.joint.Leave()
 		out, err := p.publish(ctx, l.target, a.units, levels, a.id)
 		return func() error {
 			c.published(ctx, l, a, out)

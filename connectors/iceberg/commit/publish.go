@@ -13,13 +13,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
 )
 
 // A publisher carries units into tables: step C2 of the protocol.
 type publisher struct {
 	catalog    table.CatalogIO
-	group      string // identity group: part of every floor's key
-	task       string // CONNECTOR-TASK of the coordinator, for the snapshot's readers
+	joint      *catalog.Participant // the same, if the table goes with others; else nil
+	group      string               // identity group: part of every floor's key
+	task       string               // CONNECTOR-TASK of the coordinator, for the snapshot's readers
 	configHash uint64
 	property   string    // Java's, for the position in the control topic
 	position   Positions // nil: as the table has it
@@ -74,6 +76,9 @@ func (p *publisher) publish(ctx context.Context, target Target, units []*Unit, l
 	if refused != nil {
 		out.refused, out.reason = refused, reason
 		return out, nil
+	}
+	if len(deltas) > 1 { // only the first could go with others
+		p.joint.Leave()
 	}
 	out.through = max(p.through, watermark(t, target.Branch, p.watermark))
 	for _, l := range levels {

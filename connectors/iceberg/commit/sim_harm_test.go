@@ -9,6 +9,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/catalog"
 	"github.com/firn-io/firn/connectors/iceberg/commit/javaevent"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
@@ -40,7 +41,7 @@ func (w *world) catalogFault(op icetest.Op, _ int) icetest.Fault {
 	switch {
 	case w.chance(10):
 		f.Before = errSim
-	case op == icetest.Commit && w.chance(15):
+	case (op == icetest.Commit || op == icetest.CommitMany) && w.chance(15):
 		f.After = errSim
 	}
 	return f
@@ -290,6 +291,31 @@ func (c simCatalog) CommitTable(ctx context.Context, ident table.Identifier, req
 		err = frozen
 	}
 	return meta, location, err
+}
+
+// CommitTransaction is a server's that may be wrong about itself.
+func (c simCatalog) CommitTransaction(ctx context.Context, commits []table.TableCommit) error {
+	if err := c.m.thawed(ctx); err != nil {
+		return err
+	}
+	w := c.m.w
+	switch {
+	case w.chance(10): // a gateway gives up a request that lands all the same
+		time.AfterFunc(time.Duration(w.pick(4000))*time.Millisecond, func() {
+			_ = c.Catalog.CommitTransaction(context.Background(), commits)
+		})
+		return errSim
+	case w.chance(10): // it goes from table to table, breaks off, and says anything
+		for _, t := range commits[:w.pick(len(commits)+1)] {
+			_, _, _ = c.Catalog.CommitTable(ctx, t.Identifier, t.Requirements, t.Updates)
+		}
+		return []error{errSim, table.ErrCommitFailed, catalog.ErrNotTaken}[w.pick(3)]
+	}
+	err := c.Catalog.CommitTransaction(ctx, commits)
+	if frozen := c.m.thawed(ctx); err == nil {
+		err = frozen
+	}
+	return err
 }
 
 // send is the control topic: every live member hears it, or not, sooner or later, or twice.

@@ -261,10 +261,14 @@ func (m *member) lead(ctx context.Context, s connect.Session) {
 	leads := len(s.Owned) > 0 && s.Owned[0] == s.Subscribed[0]
 	switch {
 	case leads && m.coord == nil:
-		c := NewCoordinator(Config{
+		cfg := Config{
 			Group: m, Broker: m, Catalog: simCatalog{m.w.catalog, m}, CatalogName: "iceberg", Tables: simTables, Task: "sim-" + s.Member, ConfigHash: m.hash,
 			Interval: 2 * time.Second, Cadence: m.w.cadence, Trouble: m.w.trouble, Timeout: 3 * time.Second, Threads: 2, Logger: m.w.log.With("coordinator", s.Member), Send: m.send,
-		})
+		}
+		if m.w.multi {
+			cfg.Multi, cfg.Threads = simCatalog{m.w.catalog, m}, 3
+		}
+		c := NewCoordinator(cfg)
 		var cctx context.Context
 		cctx, m.resign = context.WithCancel(ctx)
 		m.coord = c

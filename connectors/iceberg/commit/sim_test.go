@@ -38,10 +38,11 @@ func defaultSeeds() int {
 // TestSimulation runs the real coordinator, chain and publisher in fake time, against a
 // catalog that loses and delays requests and replies, a control topic that loses, repeats
 // and reorders, tasks that die, sleep as zombies or freeze for minutes and come back,
-// other configurations, and other engines that commit and expire. In some worlds a table is
-// rolled back, or dropped and created again, or the topic is, or the whole Kafka cluster.
-// When the faults stop, every record must be in every table it routes to exactly once, and
-// the group's offsets at the end of the log.
+// other configurations, and other engines that commit and expire. In half of the worlds the
+// catalog offers commits of several tables. In some a table is rolled back, or dropped and
+// created again, or the topic is, or the whole Kafka cluster. When the faults stop, every
+// record must be in every table it routes to exactly once, and the group's offsets at the
+// end of the log.
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
 		simulate(t, *simSeed)
@@ -108,6 +109,7 @@ type world struct {
 	log      *slog.Logger
 	catalog  *icetest.Catalog
 	calamity calamity                                            // what may happen here and not elsewhere
+	multi    bool                                                // the catalog commits several tables in one request
 	routes   func(tp connect.TopicPartition, offset int64) []int // indexes of simTables
 	cadence  func(table string) Cadence
 	trouble  func(what string)
@@ -154,6 +156,7 @@ func (w *world) pick(n int) int {
 func simulate(t *testing.T, seed uint64) {
 	inWorld(t, seed, func(w *world) {
 		w.calamity = calamity(seed % uint64(calamities))
+		w.multi = seed%2 == 0
 		w.catalog.Chaos(w.catalogFault)
 		w.begin()
 		w.disturb()

@@ -30,13 +30,17 @@ import (
 // Warehouse is the location under which tables are created.
 const Warehouse = "mem://warehouse"
 
-var _ catalog.Catalog = (*Catalog)(nil)
+var (
+	_ catalog.Catalog    = (*Catalog)(nil)
+	_ catalog.MultiTable = (*Catalog)(nil)
+)
 
 // A Catalog is an in-memory Iceberg catalog. Every load parses the stored
 // metadata.json anew, as a real catalog's does, so that no two tables share state.
 type Catalog struct {
 	files  *Files
 	faults faults
+	multi  bool // commits of several tables are offered
 
 	mu         sync.Mutex // guards what follows; never held while a call waits
 	namespaces map[string]table.Identifier
@@ -55,6 +59,13 @@ type entry struct {
 func New(files *Files) *Catalog {
 	return &Catalog{files: files, namespaces: map[string]table.Identifier{}, tables: map[string]entry{}}
 }
+
+// OfferMultiTable has the catalog say that it commits several tables in one step. It is
+// called before the catalog is used.
+func (c *Catalog) OfferMultiTable() { c.multi = true }
+
+// OffersMultiTable tells whether OfferMultiTable was called.
+func (c *Catalog) OffersMultiTable() bool { return c.multi }
 
 // Files is the store that the tables lie in.
 func (c *Catalog) Files() *Files { return c.files }
@@ -148,24 +159,56 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 func (c *Catalog) commit(ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, base, err := c.metadata(ident)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, r := range reqs {
-		if err := r.Validate(base); err != nil {
-			return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
-		}
-	}
-	meta, err := table.UpdateTableMetadata(base, updates, e.location)
-	if err != nil {
-		return nil, "", err
-	}
-	if meta.Equals(base) {
-		return base, e.location, nil
+	e, base, meta, err := c.changed(ident, reqs, updates)
+	if err != nil || meta.Equals(base) {
+		return base, e.location, err
 	}
 	location, err := c.store(ident, meta, e.version+1)
 	return meta, location, err
+}
+
+// changed is what a commit makes of a table, if it can be; c.mu is held.
+func (c *Catalog) changed(ident table.Identifier, reqs []table.Requirement, updates []table.Update) (e entry, base, meta table.Metadata, err error) {
+	if e, base, err = c.metadata(ident); err != nil {
+		return e, nil, nil, err
+	}
+	for _, r := range reqs {
+		if err := r.Validate(base); err != nil {
+			return e, nil, nil, fmt.Errorf("%w: %s: %w", table.ErrCommitFailed, strings.Join(ident, "."), err)
+		}
+	}
+	meta, err = table.UpdateTableMetadata(base, updates, e.location)
+	return e, base, meta, err
+}
+
+// CommitTransaction commits to all of the tables, or to none: then the first failed
+// requirement wraps table.ErrCommitFailed.
+func (c *Catalog) CommitTransaction(ctx context.Context, commits []table.TableCommit) error {
+	for _, t := range commits {
+		if err := c.isBroken(t.Identifier, Commit); err != nil {
+			return err
+		}
+	}
+	return c.faults.call(ctx, CommitMany, func() error { return c.commitMany(commits) })
+}
+
+func (c *Catalog) commitMany(commits []table.TableCommit) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	metas, versions := make([]table.Metadata, len(commits)), make([]int, len(commits))
+	for i, t := range commits {
+		e, _, meta, err := c.changed(t.Identifier, t.Requirements, t.Updates)
+		if err != nil {
+			return err
+		}
+		metas[i], versions[i] = meta, e.version+1
+	}
+	for i, t := range commits {
+		if _, err := c.store(t.Identifier, metas[i], versions[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CreateTable makes a table of its own uuid in an existing namespace.

@@ -16,6 +16,7 @@ type Op string
 const (
 	Load            Op = "LoadTable"
 	Commit          Op = "CommitTable"
+	CommitMany      Op = "CommitTransaction"
 	Create          Op = "CreateTable"
 	Drop            Op = "DropTable"
 	CreateNamespace Op = "CreateNamespace"
@@ -48,8 +49,8 @@ func (c *Catalog) Chaos(fn func(op Op, n int) Fault) {
 	c.faults.chaos = fn
 }
 
-// Break lets loads or commits of one table fail with err, on top of what Chaos does, until
-// Mend.
+// Break lets loads or commits of one table, also together with others, fail with err, on
+// top of what Chaos does, until Mend.
 func (c *Catalog) Break(ident table.Identifier, err error, ops ...Op) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -28,7 +28,11 @@ func (c *Catalog) Handler(warehouse string) http.Handler {
 	s := &server{c, strings.TrimRight(warehouse, "/")}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/config", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"defaults": map[string]string{}, "overrides": map[string]string{}})
+		config := map[string]any{"defaults": map[string]string{}, "overrides": map[string]string{}}
+		if c.multi { // else the client takes the default for what is offered
+			config["endpoints"] = endpoints
+		}
+		answer(w, http.StatusOK, config)
 	})
 	mux.HandleFunc("GET /v1/namespaces", s.handle(s.listNamespaces))
 	mux.HandleFunc("POST /v1/namespaces", s.handle(s.createNamespace))
@@ -36,7 +40,20 @@ func (c *Catalog) Handler(warehouse string) http.Handler {
 	mux.HandleFunc("GET /v1/namespaces/{ns}/tables/{table}", s.handle(s.loadTable))
 	mux.HandleFunc("POST /v1/namespaces/{ns}/tables/{table}", s.handle(s.commitTable))
 	mux.HandleFunc("DELETE /v1/namespaces/{ns}/tables/{table}", s.handle(s.dropTable))
+	if c.multi {
+		mux.HandleFunc("POST /v1/transactions/commit", s.handle(s.commitTransaction))
+	}
 	return mux
+}
+
+var endpoints = []string{
+	"GET /v1/{prefix}/namespaces",
+	"POST /v1/{prefix}/namespaces",
+	"POST /v1/{prefix}/namespaces/{namespace}/tables",
+	"GET /v1/{prefix}/namespaces/{namespace}/tables/{table}",
+	"POST /v1/{prefix}/namespaces/{namespace}/tables/{table}",
+	"DELETE /v1/{prefix}/namespaces/{namespace}/tables/{table}",
+	"POST /v1/{prefix}/transactions/commit",
 }
 
 type server struct {
@@ -162,6 +179,27 @@ func (s *server) commitTable(r *http.Request) (any, error) {
 	}
 	meta, location, err := s.c.CommitTable(r.Context(), identOf(r), req.Requirements, req.Updates)
 	return described(meta, location), err
+}
+
+func (s *server) commitTransaction(r *http.Request) (any, error) {
+	var req struct {
+		Changes []struct {
+			Identifier struct {
+				Namespace table.Identifier `json:"namespace"`
+				Name      string           `json:"name"`
+			} `json:"identifier"`
+			Requirements table.Requirements `json:"requirements"`
+			Updates      table.Updates      `json:"updates"`
+		} `json:"table-changes"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		return nil, &StatusError{http.StatusBadRequest}
+	}
+	commits := make([]table.TableCommit, len(req.Changes))
+	for i, c := range req.Changes {
+		commits[i] = table.TableCommit{Identifier: append(c.Identifier.Namespace, c.Identifier.Name), Requirements: c.Requirements, Updates: c.Updates}
+	}
+	return nil, s.c.CommitTransaction(r.Context(), commits)
 }
 
 func (s *server) dropTable(r *http.Request) (any, error) {
