@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connect/jsontext"
 )
 
 // Limits of a document, those of Jackson's StreamReadConstraints.
@@ -240,8 +241,9 @@ func (s *scanner) odd(p, at int) ([]byte, int) {
 	if !escapes {
 		return body, at + 1
 	}
-	if body = s.unescape(body, start); body == nil {
-		return nil, -1
+	out, bad, err := jsontext.AppendUnescaped(s.arena.Bytes(len(body))[:0], body)
+	if err != nil {
+		return nil, s.fail(start+bad, err.Error())
 	}
-	return body, at + 1
+	return out, at + 1
 }

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connect/jsontext"
 )
 
 // Limits of a text.
@@ -348,10 +349,16 @@ func (t *Tree) str(p int) (s string, end int, err error) {
 		switch c := t.text[p]; {
 		case c == '"':
 			body := t.text[start:p]
-			if escaped {
-				body, err = t.unescape(body, start)
+			if !escaped {
+				return body, p + 1, nil
 			}
-			return body, p + 1, err
+			out := t.arena.Bytes(len(body))
+			copy(out, body)
+			out, at, err := jsontext.AppendUnescaped(out[:0], out)
+			if err != nil {
+				return "", 0, t.fault(start+at, err.Error())
+			}
+			return connect.StringOf(out).Text(), p + 1, nil
 		case c == '\\':
 			escaped = true
 			p++

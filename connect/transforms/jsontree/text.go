@@ -4,75 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
-
-	"github.com/firn-io/firn/connect"
 )
-
-// unescape resolves the escapes of a string's body, which starts at byte p of the text,
-// in the arena. The result is never longer.
-func (t *Tree) unescape(body string, p int) (string, error) {
-	out := t.arena.Bytes(len(body))[:0]
-	for i := 0; i < len(body); i++ {
-		if body[i] != '\\' {
-			out = append(out, body[i])
-			continue
-		}
-		i++
-		switch c := body[i]; c {
-		case '"', '\\', '/':
-			out = append(out, c)
-		case 'b':
-			out = append(out, '\b')
-		case 'f':
-			out = append(out, '\f')
-		case 'n':
-			out = append(out, '\n')
-		case 'r':
-			out = append(out, '\r')
-		case 't':
-			out = append(out, '\t')
-		case 'u':
-			r, n := escaped(body[i-1:])
-			if n == 0 {
-				return "", t.fault(p+i, "an escape \\u without four hexadecimal digits")
-			}
-			i += n - 2
-			out = utf8.AppendRune(out, r)
-		default:
-			return "", t.fault(p+i, "an unknown escape")
-		}
-	}
-	return connect.StringOf(out).Text(), nil
-}
-
-// escaped reads the escape \uXXXX at the begin of s, or the two of a surrogate pair. A
-// surrogate that stands alone becomes U+FFFD. n is 0 if there is none.
-func escaped(s string) (r rune, n int) {
-	r, ok := unit(s)
-	switch {
-	case !ok:
-		return 0, 0
-	case !utf16.IsSurrogate(r):
-		return r, 6
-	}
-	if low, ok := unit(s[6:]); ok {
-		if full := utf16.DecodeRune(r, low); full != utf8.RuneError {
-			return full, 12
-		}
-	}
-	return utf8.RuneError, 6
-}
-
-// unit reads one \uXXXX.
-func unit(s string) (rune, bool) {
-	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
-		return 0, false
-	}
-	v, err := strconv.ParseUint(s[2:6], 16, 16)
-	return rune(v), err == nil
-}
 
 // AppendJSON prints a value as Jackson's JsonNode.toString does: no white space, and
 // doubles in Java's form.
