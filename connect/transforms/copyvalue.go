@@ -41,13 +41,7 @@ func (t *CopyValue) Configure(config map[string]string) error {
 
 // Apply adds the field. A null value stays null.
 func (t *CopyValue) Apply(arena *connect.Arena, r *connect.Record) (bool, error) {
-	switch {
-	case r.Value.IsNull():
-		return true, nil
-	case r.ValueSchema == nil:
-		return true, t.intoMap(arena, r)
-	}
-	return true, t.intoStruct(arena, r)
+	return true, intoEither(arena, r, t.intoMap, t.intoStruct)
 }
 
 func (t *CopyValue) intoMap(arena *connect.Arena, r *connect.Record) error {

@@ -102,13 +102,7 @@ func (t *KafkaMetadata) Configure(config map[string]string) error {
 
 // Apply adds the fields. A null value stays null.
 func (t *KafkaMetadata) Apply(arena *connect.Arena, r *connect.Record) (bool, error) {
-	switch {
-	case r.Value.IsNull():
-		return true, nil
-	case r.ValueSchema == nil:
-		return true, t.intoMap(arena, r)
-	}
-	return true, t.intoStruct(arena, r)
+	return true, intoEither(arena, r, t.intoMap, t.intoStruct)
 }
 
 // fill puts the values of the fields, in their order, into room.

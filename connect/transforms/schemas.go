@@ -66,6 +66,18 @@ func extend(arena *connect.Arena, s *connect.Schema, fields []connect.Value, mor
 	return room
 }
 
+// intoEither changes a value by what is for its form, a map without a schema or a struct.
+// A null value stays null.
+func intoEither(arena *connect.Arena, r *connect.Record, intoMap, intoStruct func(*connect.Arena, *connect.Record) error) error {
+	switch {
+	case r.Value.IsNull():
+		return nil
+	case r.ValueSchema == nil:
+		return intoMap(arena, r)
+	}
+	return intoStruct(arena, r)
+}
+
 // structOf returns the fields of a value that has to be a struct of schema s; purpose
 // is what the error says they were needed for.
 func structOf(s *connect.Schema, v connect.Value, purpose string) ([]connect.Value, error) {
