@@ -37,30 +37,16 @@ func TestOpenChannelWithoutBrokers(t *testing.T) {
 
 // A broker may not know a topic yet that it has just created.
 func TestOpenChannelOnNewTopic(t *testing.T) {
-	metrics.UseNilMetrics = true
-	synctest.Test(t, func(t *testing.T) {
-		var vn kfake.VirtualNetwork
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(vn.Listen))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cluster.Close()
-		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "control", Err: kerr.UnknownTopicOrPartition, Count: 4})
-		cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0]}, vn.DialContext)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ch, err := OpenChannel(t.Context(), cfg, "control", "connect-c", slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+	withBroker(t, func(t *testing.T, b broker) {
+		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "control", Err: kerr.UnknownTopicOrPartition, Count: 4})
+		ch := b.channel(t)
 		defer ch.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if err := ch.Send(ctx, Hello{}); err != nil {
 			t.Fatal(err)
 		}
-		err = ch.Run(ctx, func(any) { cancel() })
+		err := ch.Run(ctx, func(any) { cancel() })
 		if cause := ctx.Err(); err != nil || !errors.Is(cause, context.Canceled) {
 			t.Errorf("Run returned %v and its context ended by %v; want the message within seconds", err, cause)
 		}
@@ -69,41 +55,24 @@ func TestOpenChannelOnNewTopic(t *testing.T) {
 
 // The control topic may be made anew with fewer partitions while a message is on its way.
 func TestSendToAVanishedPartition(t *testing.T) {
-	metrics.UseNilMetrics = true
-	synctest.Test(t, func(t *testing.T) {
-		var vn kfake.VirtualNetwork
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(vn.Listen))
-		if err != nil {
-			t.Fatal(err)
+	withBroker(t, func(t *testing.T, b broker) {
+		create := func(partitions int32) {
+			t.Helper()
+			if err := b.admin.CreateTopic(t.Context(), kafka.TopicSpec{Name: "control", Partitions: partitions, ReplicationFactor: 1}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		defer cluster.Close()
-		cfg, err := kafka.NewConfig(ClientProps(map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0]}, nil), vn.DialContext)
-		if err != nil {
-			t.Fatal(err)
-		}
-		admin, err := kafka.NewAdmin(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer admin.Close() //nolint:errcheck // nothing is pending on it
-		if err := admin.CreateTopic(t.Context(), kafka.TopicSpec{Name: "control", Partitions: 1000, ReplicationFactor: 1}); err != nil {
-			t.Fatal(err)
-		}
-		ch, err := OpenChannel(t.Context(), cfg, "control", "connect-c", slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		create(1000)
+		ch := b.channel(t)
 		defer ch.Close()
 		ch.key = []byte("not of partition 0")
 		if err := ch.Send(t.Context(), Hello{}); err != nil { // the producer knows the partitions now
 			t.Fatal(err)
 		}
-		if err := admin.DeleteTopic(t.Context(), "control"); err != nil {
+		if err := b.admin.DeleteTopic(t.Context(), "control"); err != nil {
 			t.Fatal(err)
 		}
-		if err := admin.CreateTopic(t.Context(), kafka.TopicSpec{Name: "control", Partitions: 1, ReplicationFactor: 1}); err != nil {
-			t.Fatal(err)
-		}
+		create(1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := ch.Send(ctx, Hello{}); err == nil || ctx.Err() != nil {

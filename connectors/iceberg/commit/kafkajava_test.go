@@ -7,44 +7,16 @@ import (
 	"maps"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/rcrowley/go-metrics"
-	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/internal/kafka"
 )
 
-// withBroker plays a story against an embedded broker that has a control topic of two
-// partitions, and a source topic.
-func withBroker(t *testing.T, story func(t *testing.T, cfg *kafka.Config, admin *kafka.Admin)) {
-	metrics.UseNilMetrics = true // its ticker would live in the bubble for ever
-	synctest.Test(t, func(t *testing.T) {
-		var vn kfake.VirtualNetwork
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "control", "orders"), kfake.ListenFn(vn.Listen))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cluster.Close()
-		cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0]}, vn.DialContext)
-		if err != nil {
-			t.Fatal(err)
-		}
-		admin, err := kafka.NewAdmin(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer admin.Close() //nolint:errcheck // nothing is pending
-		story(t, cfg, admin)
-	})
-}
-
 func TestKafkaJava(t *testing.T) {
-	withBroker(t, func(t *testing.T, cfg *kafka.Config, admin *kafka.Admin) {
-		ctx := t.Context()
-		j := &KafkaJava{Admin: admin, Committed: cfg, Topic: "control", Consumers: "connect-s", Group: "connect-s", Logger: slog.New(slog.DiscardHandler)}
+	withBroker(t, func(t *testing.T, b broker) {
+		ctx, cfg := t.Context(), b.cfg
+		j := &KafkaJava{Admin: b.admin, Committed: cfg, Topic: "control", Consumers: "connect-s", Group: "connect-s", Logger: slog.New(slog.DiscardHandler)}
 		if p, err := j.Position(ctx); err != nil || len(p) != 0 {
 			t.Errorf("position at first: %v, %v", p, err)
 		}
@@ -95,7 +67,7 @@ func TestKafkaJava(t *testing.T) {
 		if err := j.SetPosition(ctx, ends); err == nil {
 			t.Error("the position was set under the feet of Java's coordinator")
 		}
-	})
+	}, "control")
 }
 
 // javaMember joins a group as a Java consumer does, and returns what makes it leave.
@@ -145,10 +117,10 @@ func (c *consumers) Commit(_ context.Context, _ connect.Session, offsets map[con
 }
 
 func TestTabularGroup(t *testing.T) {
-	withBroker(t, func(t *testing.T, _ *kafka.Config, admin *kafka.Admin) {
+	withBroker(t, func(t *testing.T, b broker) {
 		tp := connect.TopicPartition{Topic: "orders", Partition: 1}
 		members := &consumers{offsets: map[connect.TopicPartition]int64{tp: 3}}
-		g := NewTabularGroup(members, "cg-control-s", admin)
+		g := NewTabularGroup(members, "cg-control-s", b.admin)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if got, err := g.Committed(ctx, []connect.TopicPartition{tp}); err != nil || len(got) != 0 || g.ID() != "cg-control-s" {
@@ -164,5 +136,5 @@ func TestTabularGroup(t *testing.T) {
 		if got, err := g.Committed(ctx, []connect.TopicPartition{tp}); err != nil || got[tp] != 7 {
 			t.Errorf("committed %v, %v; want 7", got, err)
 		}
-	})
+	}, "orders")
 }
