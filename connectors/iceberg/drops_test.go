@@ -14,7 +14,6 @@ import (
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connectors/iceberg/catalog"
-	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
 
 // firstTen routes the records with offsets below 10 to db.orders, the others nowhere.
@@ -26,29 +25,11 @@ func firstTen(config map[string]string) {
 // rowCount counts the rows of a table of two partitions with the same records in each.
 func (s *stage) rowCount(ident table.Identifier) int {
 	s.t.Helper()
-	tbl, err := s.catalog.Peek(ident)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	counts, err := icetest.CoordinateCounts(s.t.Context(), tbl, "", "p", "o")
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	n := 0
-	for _, c := range counts {
+	for _, c := range s.counts(ident) {
 		n += c
 	}
 	return n
-}
-
-// allRead sees that the offsets of all records are committed, those of dropped ones too.
-func (s *stage) allRead() {
-	s.t.Helper()
-	for tp, log := range s.log {
-		if got, want := s.tc.Members.Offsets()[tp], int64(len(log)); got != want {
-			s.t.Errorf("group offset of %s is %d, want %d", tp, got, want)
-		}
-	}
 }
 
 func TestDrops(t *testing.T) {
@@ -59,7 +40,7 @@ func TestDrops(t *testing.T) {
 			tp := s.parts()[0]
 			s.log[tp][39].Value = connect.Value{}
 			s.mustPoll(5 * time.Second)
-			if got := s.rowCount(table.Identifier{"db", "orders"}); got != 20 {
+			if got := s.rowCount(orders); got != 20 {
 				t.Errorf("%d rows, want 20", got)
 			}
 			s.allRead()
@@ -84,7 +65,7 @@ func TestDrops(t *testing.T) {
 			if len(errants) != 60 || !strings.HasPrefix(errants[0].Cause.Error(), "no table: route field") {
 				s.t.Errorf("%d errants, want 60 that say why", len(errants))
 			}
-			if got := s.rowCount(table.Identifier{"db", "orders"}); got != 20 {
+			if got := s.rowCount(orders); got != 20 {
 				s.t.Errorf("%d rows, want 20", got)
 			}
 			s.allRead()
@@ -201,7 +182,7 @@ func TestCreateNeedsIDColumns(t *testing.T) {
 		if err := s.poll(5 * time.Second); err == nil || !strings.Contains(err.Error(), `table db.orders: id column "oo" does not exist`) {
 			s.t.Errorf("error %v, want one that names the column", err)
 		}
-		if _, err := s.catalog.Peek(table.Identifier{"db", "orders"}); !catalog.Missing(err) {
+		if _, err := s.catalog.Peek(orders); !catalog.Missing(err) {
 			s.t.Errorf("the table was created: %v", err)
 		}
 	})

@@ -1,7 +1,6 @@
 package iceberg
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,15 +17,12 @@ import (
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connect/connecttest"
 	"github.com/firn-io/firn/connectors/iceberg/catalog"
-	"github.com/firn-io/firn/connectors/iceberg/commit"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
 
 func evolving(config map[string]string) {
 	config["iceberg.tables.evolve-schema-enabled"] = "true"
 }
-
-var orders = table.Identifier{"db", "orders"}
 
 // add puts n records into each partition, with fields besides p and o.
 func (s *stage) add(n int, fields func(tp connect.TopicPartition, o int64) []connect.Value) {
@@ -44,30 +40,16 @@ func (s *stage) add(n int, fields func(tp connect.TopicPartition, o int64) []con
 // rows reads the table by coordinates.
 func (s *stage) rows(ident table.Identifier) map[icetest.Coordinate]icetest.Row {
 	s.t.Helper()
-	tbl, err := s.catalog.Peek(ident)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	rows, err := icetest.ReadRows(s.t.Context(), tbl)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	out := make(map[icetest.Coordinate]icetest.Row)
-	for _, row := range rows {
-		p, _ := row["p"].(int64)
-		o, _ := row["o"].(int64)
-		out[icetest.Coordinate{Partition: int32(p), Offset: o}] = row
+	for _, row := range s.read(ident) {
+		out[coordinates(row)] = row
 	}
 	return out
 }
 
 func (s *stage) schema(ident table.Identifier) string {
 	s.t.Helper()
-	tbl, err := s.catalog.Peek(ident)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return strings.Join(strings.Fields(tbl.Schema().String()), " ")
+	return strings.Join(strings.Fields(s.peek(ident).Schema().String()), " ")
 }
 
 // Records gain fields, at the top, in structs and in elements of lists, and numbers grow:
@@ -86,7 +68,7 @@ func TestTaskEvolvesSchema(t *testing.T) {
 		})
 		s.mustPoll(5 * time.Second)
 		s.exactlyOnce("orders")
-		s.withinFloors(orders)
+		s.belowFloors(orders, coordinates)
 		if got := s.schema(orders); !strings.Contains(got, "s: optional struct<") || strings.Contains(got, "nothing") {
 			t.Errorf("schema %s", got)
 		}
@@ -119,56 +101,18 @@ func TestTaskEvolvesSchema(t *testing.T) {
 	})
 }
 
-func (s *stage) openCatalog(context.Context, string, map[string]string) (catalog.Catalog, error) {
-	return s.catalog, nil
-}
-
-// withinFloors checks that no snapshot has rows of records that its floors say are missing:
-// such records would be written again after a crash.
-func (s *stage) withinFloors(ident table.Identifier) {
-	s.t.Helper()
-	tbl, err := s.catalog.Peek(ident)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, snapshot := range tbl.Metadata().Snapshots() {
-		floors, err := commit.ParseFloors(snapshot.Summary.Properties[commit.SummaryKey])
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		end := make(map[int64]int64)
-		for source, f := range floors {
-			end[int64(source.Partition)] = f.F
-		}
-		rows, err := icetest.ReadSnapshot(s.t.Context(), tbl, snapshot.SnapshotID)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, r := range rows {
-			p, _ := r["p"].(int64)
-			if o, _ := r["o"].(int64); o >= end[p] {
-				s.t.Fatalf("snapshot %d has record %d of partition %d, the floor is %d", snapshot.SequenceNumber, o, p, end[p])
-			}
-		}
-	}
-}
-
 // Somebody has changed the table while files of the older schema are open, and a record in
 // the midst of a batch needs the new one: the unit that ends there has the records before.
 func TestTaskRenewsWithinABatch(t *testing.T) {
 	inStage(t, evolving, func(s *stage) {
 		s.mustPoll(2 * time.Second)
-		tbl, err := s.catalog.Peek(orders)
-		if err != nil {
-			t.Fatal(err)
-		}
 		task, ok := s.task.(*Task)
 		for tries := 0; ok && tries < 20 && task.tables["db.orders"].writer == nil; tries++ {
 			s.produce(s.t.Context(), 1)
 			s.mustPoll(30 * time.Millisecond)
 		}
 		late := iceberg.NestedField{ID: 90, Name: "late", Type: iceberg.PrimitiveTypes.Int64}
-		tbl, err = s.catalog.ForeignSchema(orders, iceberg.NewSchema(1, append(tbl.Schema().Fields(), late)...))
+		tbl, err := s.catalog.ForeignSchema(orders, iceberg.NewSchema(1, append(s.peek(orders).Schema().Fields(), late)...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +129,7 @@ func TestTaskRenewsWithinABatch(t *testing.T) {
 		})
 		s.mustPoll(5 * time.Second)
 		s.exactlyOnce("orders")
-		s.withinFloors(orders)
+		s.belowFloors(orders, coordinates)
 		for at, row := range s.rows(orders) {
 			if at.Offset >= from && row["late"] != at.Offset {
 				t.Fatalf("row %v: %v", at, row)
@@ -208,8 +152,7 @@ func (s *stage) second() *stage {
 	o.tc = connecttest.NewTaskContext()
 	o.tc.Number, o.tc.Client, o.tc.Log, o.tc.Parts = 1, s.tc.Client, s.tc.Log, two
 	o.tc.Members.SetSession(connect.Session{Member: "m2", Generation: 2, Subscribed: s.parts(), Owned: two})
-	c := &Connector{Dial: s.dial, OpenCatalog: s.openCatalog}
-	o.task = c.NewTask()
+	o.task = s.connector().NewTask()
 	if err := o.task.Start(s.t.Context(), o.tc, o.config); err != nil {
 		s.t.Fatal(err)
 	}
@@ -254,11 +197,8 @@ func TestTasksEvolveTogether(t *testing.T) {
 			o.mustPoll(40 * time.Millisecond)
 		}
 		s.exactlyOnce("orders")
-		s.withinFloors(orders)
-		tbl, err := s.catalog.Peek(orders)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.belowFloors(orders, coordinates)
+		tbl := s.peek(orders)
 		if n := tbl.Schema().NumFields(); n != 3+6+12+1 {
 			t.Errorf("%d columns: %v", n, tbl.Schema())
 		}
@@ -324,10 +264,7 @@ func TestTaskEvolvesOneOfTwoTables(t *testing.T) {
 	}, func(s *stage) {
 		s.mustPoll(2 * time.Second)
 		other := table.Identifier{"db", "copies"}
-		tbl, err := s.catalog.Peek(other)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tbl := s.peek(other)
 		if _, err := s.catalog.ForeignSchema(other, iceberg.NewSchema(1, append(tbl.Schema().Fields(), iceberg.NestedField{ID: 90, Name: "late", Type: iceberg.PrimitiveTypes.Int64})...)); err != nil {
 			t.Fatal(err)
 		}
@@ -351,10 +288,7 @@ func TestTaskEvolvesOneOfTwoTables(t *testing.T) {
 func TestTaskFollowsForeignChanges(t *testing.T) {
 	inStage(t, nil, func(s *stage) {
 		s.mustPoll(2 * time.Second)
-		tbl, err := s.catalog.Peek(orders)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tbl := s.peek(orders)
 		if _, err := s.catalog.ForeignSchema(orders, iceberg.NewSchema(1, append(tbl.Schema().Fields(), iceberg.NestedField{ID: 90, Name: "late", Type: iceberg.PrimitiveTypes.Int64})...)); err != nil {
 			t.Fatal(err)
 		}
@@ -373,9 +307,7 @@ func TestTaskFollowsForeignChanges(t *testing.T) {
 		if row := s.rows(orders)[last]; row["late"] != last.Offset {
 			t.Errorf("the last row does not have the new column: %v", row)
 		}
-		if tbl, err = s.catalog.Peek(orders); err != nil {
-			t.Fatal(err)
-		}
+		tbl = s.peek(orders)
 		specs, err := icetest.SpecsOfFiles(s.t.Context(), tbl)
 		if err != nil || !slices.Equal(specs, []int{0, 1}) {
 			t.Errorf("files of specs %v, %v; want both", specs, err)
@@ -498,14 +430,7 @@ func TestTaskUpsertsWhileEvolving(t *testing.T) {
 			s.rewrite(0, value)
 		}
 		s.mustPoll(5 * time.Second)
-		tbl, err := s.catalog.Peek(orders)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows, err := icetest.ReadRows(s.t.Context(), tbl)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rows := s.read(orders)
 		last := make(map[int64]int64)
 		for tp, log := range s.log {
 			for o := range log {

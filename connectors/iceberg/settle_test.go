@@ -1,12 +1,10 @@
 package iceberg
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/firn-io/firn/connect"
-	"github.com/firn-io/firn/connectors/iceberg/catalog"
 	"github.com/firn-io/firn/internal/kafka"
 )
 
@@ -28,7 +26,7 @@ func TestSettler(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer admin.Close() //nolint:errcheck // nothing is pending
-			c := &Connector{OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return s.catalog, nil }}
+			c := s.connector()
 			settler, err := c.Settler(ctx, s.config, "connect-orders", admin)
 			if err != nil {
 				t.Fatal(err)

@@ -29,6 +29,7 @@ type Task struct {
 	tc      connect.TaskContext
 	catalog catalog.Catalog
 	router  *route.Router
+	changes changes
 	client  map[string]string // properties of clients for the control topic
 	channel *commit.Channel
 	budget  *datafile.Budget
@@ -77,6 +78,7 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	if t.router, err = route.Parse(raw); err != nil {
 		return err
 	}
+	t.changes = t.cfg.changes()
 	if tc.Task() == 0 {
 		for _, w := range warnings(raw) {
 			tc.Logger().Warn(w.Message)

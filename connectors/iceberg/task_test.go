@@ -3,181 +3,13 @@ package iceberg
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"maps"
-	"os"
-	"strconv"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/rcrowley/go-metrics"
-	"github.com/twmb/franz-go/pkg/kfake"
-
-	"github.com/apache/iceberg-go/table"
-
 	"github.com/firn-io/firn/connect"
-	"github.com/firn-io/firn/connect/connecttest"
-	"github.com/firn-io/firn/connectors/iceberg/catalog"
 	"github.com/firn-io/firn/connectors/iceberg/commit"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
-	"github.com/firn-io/firn/internal/kafka"
 )
-
-// A stage is one task between a fake worker, an embedded broker and a catalog in memory.
-type stage struct {
-	t       *testing.T
-	catalog *icetest.Catalog
-	config  map[string]string
-	dial    kafka.Dialer
-	tc      *connecttest.TaskContext
-	task    connect.SinkTask
-	log     map[connect.TopicPartition][]connect.Record
-	next    map[connect.TopicPartition]int64
-}
-
-func inStage(t *testing.T, change func(config map[string]string), story func(s *stage)) {
-	t.Helper()
-	metrics.UseNilMetrics = true
-	synctest.Test(t, func(t *testing.T) {
-		var vn kfake.VirtualNetwork
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"), kfake.ListenFn(vn.Listen))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cluster.Close()
-		s := &stage{
-			t: t, catalog: icetest.New(icetest.NewFiles()), dial: vn.DialContext,
-			log: make(map[connect.TopicPartition][]connect.Record), next: make(map[connect.TopicPartition]int64),
-			config: map[string]string{
-				"iceberg.tables": "db.orders", "iceberg.catalog.type": "memory", "iceberg.tables.auto-create-enabled": "true",
-				"iceberg.tables.auto-create-props.write.parquet.compression-codec": "uncompressed",
-				"iceberg.control.commit.interval-ms":                               "1000",
-			},
-		}
-		if change != nil {
-			change(s.config)
-		}
-		s.tc = connecttest.NewTaskContext()
-		if testing.Verbose() {
-			s.tc.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-		}
-		s.tc.Client = map[string]string{"bootstrap.servers": cluster.ListenAddrs()[0]}
-		s.produce(t.Context(), 40)
-		s.start()
-		defer s.stop()
-		story(s)
-	})
-}
-
-func (s *stage) parts() []connect.TopicPartition {
-	return []connect.TopicPartition{{Topic: "orders", Partition: 0}, {Topic: "orders", Partition: 1}}
-}
-
-// produce writes n records to each partition, to the broker for its offsets and to the
-// log that the fake worker reads.
-func (s *stage) produce(ctx context.Context, n int) {
-	cfg, err := kafka.NewConfig(s.tc.Client, s.dial)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	p, err := kafka.NewProducer(cfg)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer p.Close() //nolint:errcheck // everything was acknowledged
-	var msgs []kafka.Message
-	for _, tp := range s.parts() {
-		for range n {
-			o := int64(len(s.log[tp]))
-			s.log[tp] = append(s.log[tp], connect.Record{Topic: tp.Topic, Partition: tp.Partition, Offset: o, Value: connect.MapValue([]connect.Value{
-				connect.StringValue("p"), connect.IntValue(int64(tp.Partition)), connect.StringValue("o"), connect.IntValue(o), connect.StringValue("word"), connect.StringValue("w" + strconv.FormatInt(o, 10)),
-			})})
-			msgs = append(msgs, kafka.Message{Topic: tp.Topic, Partition: tp.Partition, Value: []byte("x")})
-		}
-	}
-	if err := p.SendAll(ctx, msgs); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *stage) start() {
-	c := &Connector{Dial: s.dial, OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return s.catalog, nil }}
-	s.task = c.NewTask()
-	s.tc.Parts = s.parts()
-	s.tc.Members.SetSession(connect.Session{Member: "m1", Generation: 1, Subscribed: s.parts(), Owned: s.parts()})
-	if err := s.task.Start(s.t.Context(), s.tc, s.config); err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := s.task.Open(s.t.Context(), s.parts()); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *stage) stop() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 10*time.Second)
-	defer cancel()
-	if err := s.task.Stop(ctx); err != nil {
-		s.t.Errorf("stop: %v", err)
-	}
-}
-
-// poll plays the worker for a while: batches of up to 7 records, the same again after a
-// RetryError, seeks and pauses obeyed.
-func (s *stage) poll(d time.Duration) error {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if err := s.task.Put(s.t.Context(), nil); err != nil {
-			return err
-		}
-		maps.Copy(s.next, s.tc.TakeSeeks())
-		for _, tp := range s.tc.Parts {
-			from := s.next[tp]
-			to := min(from+7, int64(len(s.log[tp])))
-			if s.tc.IsPaused(tp) || from == to {
-				continue
-			}
-			err := s.task.Put(s.t.Context(), &connect.Batch{TopicPartition: tp, Records: s.log[tp][from:to], First: from, Next: to, Arena: new(connect.Arena)})
-			if _, again := errors.AsType[*connect.RetryError](err); again {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			s.next[tp] = to
-		}
-	}
-	return s.tc.Failure()
-}
-
-func (s *stage) mustPoll(d time.Duration) {
-	s.t.Helper()
-	if err := s.poll(d); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// exactlyOnce checks that the table has each record once, and that the group says so.
-func (s *stage) exactlyOnce(name string) {
-	s.t.Helper()
-	tbl, err := s.catalog.Peek(table.Identifier{"db", name})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	counts, err := icetest.CoordinateCounts(s.t.Context(), tbl, "", "p", "o")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for tp, log := range s.log {
-		for o := range int64(len(log)) {
-			if got := counts[icetest.Coordinate{Partition: tp.Partition, Offset: o}]; got != 1 {
-				s.t.Fatalf("%s@%d is in %s %d times", tp, o, name, got)
-			}
-		}
-		if got, want := s.tc.Members.Offsets()[tp], int64(len(log)); got != want {
-			s.t.Errorf("group offset of %s is %d, want %d", tp, got, want)
-		}
-	}
-}
 
 func TestTaskWritesATable(t *testing.T) {
 	inStage(t, nil, func(s *stage) {
@@ -186,11 +18,7 @@ func TestTaskWritesATable(t *testing.T) {
 		s.produce(s.t.Context(), 10)
 		s.mustPoll(3 * time.Second)
 		s.exactlyOnce("orders")
-		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		floors, err := commit.ReadFloors(tbl, "main")
+		floors, err := commit.ReadFloors(s.peek(orders), "main")
 		if err != nil || len(floors) != 2 {
 			s.t.Errorf("floors %v, %v; want those of two partitions", floors, err)
 		}
@@ -272,7 +100,7 @@ func TestTaskRebalance(t *testing.T) {
 func TestTaskTableRecreated(t *testing.T) {
 	inStage(t, nil, func(s *stage) {
 		s.mustPoll(3 * time.Second)
-		if _, err := s.catalog.Recreate(table.Identifier{"db", "orders"}); err != nil {
+		if _, err := s.catalog.Recreate(orders); err != nil {
 			s.t.Fatal(err)
 		}
 		before := make(map[connect.TopicPartition]int)
@@ -281,25 +109,12 @@ func TestTaskTableRecreated(t *testing.T) {
 		}
 		s.produce(s.t.Context(), 20)
 		s.mustPoll(20 * time.Second)
-		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		counts, err := icetest.CoordinateCounts(s.t.Context(), tbl, "", "p", "o")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for tp, log := range s.log {
-			for o := range log {
-				want := 0
-				if o >= before[tp] {
-					want = 1
-				}
-				if got := counts[icetest.Coordinate{Partition: tp.Partition, Offset: int64(o)}]; got != want {
-					s.t.Fatalf("%s@%d is there %d times, want %d", tp, o, got, want)
-				}
+		s.holds(orders, func(tp connect.TopicPartition, o int64) int {
+			if o >= int64(before[tp]) {
+				return 1
 			}
-		}
+			return 0
+		})
 	})
 }
 
@@ -317,32 +132,19 @@ func alterOffsets(t *testing.T, tables string) {
 		s.stop()
 		back := int64(30)
 		tp := s.parts()[0]
-		c := &Connector{OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return s.catalog, nil }}
+		c := s.connector()
 		if ok, err := c.AlterOffsets(s.t.Context(), s.config, map[connect.TopicPartition]*int64{tp: &back}); !ok || err != nil {
 			s.t.Fatalf("AlterOffsets = %v, %v", ok, err)
 		}
 		s.tc.Members.SetOffsets(map[connect.TopicPartition]int64{tp: back, s.parts()[1]: 40})
 		s.start()
 		s.mustPoll(3 * time.Second)
-		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		counts, err := icetest.CoordinateCounts(s.t.Context(), tbl, "", "p", "o")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, p := range s.parts() {
-			for o := range int64(40) {
-				want := 1
-				if p == tp && o >= back {
-					want = 2
-				}
-				if got := counts[icetest.Coordinate{Partition: p.Partition, Offset: o}]; got != want {
-					s.t.Fatalf("%s@%d is there %d times, want %d", p, o, got, want)
-				}
+		s.holds(orders, func(p connect.TopicPartition, o int64) int {
+			if p == tp && o >= back {
+				return 2
 			}
-		}
+			return 1
+		})
 	})
 }
 
@@ -379,7 +181,7 @@ func TestTableGoneInAnOpenRange(t *testing.T) {
 	inStage(t, nil, func(s *stage) {
 		s.mustPoll(2 * time.Second)
 		task, tp := s.task.(*Task), s.parts()[0]
-		if err := s.catalog.DropTable(s.t.Context(), table.Identifier{"db", "orders"}); err != nil {
+		if err := s.catalog.DropTable(s.t.Context(), orders); err != nil {
 			s.t.Fatal(err)
 		}
 		time.Sleep(reloadAfter + time.Second)
@@ -391,12 +193,8 @@ func TestTableGoneInAnOpenRange(t *testing.T) {
 			s.t.Errorf("got %v, want to be asked again while the table is made", err)
 		}
 		s.mustPoll(5 * time.Second)
-		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if rows, err := icetest.ReadRows(s.t.Context(), tbl); err != nil || len(rows) != 2 {
-			s.t.Errorf("the new table holds %v, %v; want what was produced after the drop", rows, err)
+		if rows := s.read(orders); len(rows) != 2 {
+			s.t.Errorf("the new table holds %v; want what was produced after the drop", rows)
 		}
 	})
 }

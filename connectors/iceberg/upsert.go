@@ -12,16 +12,30 @@ import (
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connectors/iceberg/commit"
 	"github.com/firn-io/firn/connectors/iceberg/datafile"
+	"github.com/firn-io/firn/connectors/iceberg/route"
 )
 
-// change is what the record does to the row of its key. As with Tabular the text in the
+// A changes says what records do to the rows of their keys. It belongs to one goroutine.
+type changes struct {
+	field  *route.Path // of the operation; nil: there is none, and all rows replace
+	upsert bool        // inserts replace too
+}
+
+func (c *config) changes() changes {
+	if c.cdcField == "" {
+		return changes{upsert: c.upsert}
+	}
+	return changes{field: route.NewPath(keyCDCField, c.cdcField), upsert: c.upsert}
+}
+
+// of is what a record does to the row of its key. As with Tabular the text in the
 // cdc-field counts by its first letter: U updates, D deletes, anything else, or nothing,
 // inserts. With upsert mode beside it inserts replace as well: "treat all appends as upserts".
-func (c *config) change(r *connect.Record) (datafile.Change, error) {
-	if c.cdcField == "" {
+func (c *changes) of(r *connect.Record) (datafile.Change, error) {
+	if c.field == nil {
 		return datafile.Upsert, nil
 	}
-	op, err := lookUp(c.cdcField, r.ValueSchema, r.Value)
+	op, _, err := c.field.Find(r.ValueSchema, r.Value)
 	if err != nil {
 		return 0, err
 	}
@@ -39,39 +53,6 @@ func (c *config) change(r *connect.Record) (datafile.Change, error) {
 		return datafile.Upsert, nil
 	}
 	return datafile.Insert, nil
-}
-
-// lookUp follows a dotted path into a value. A field or entry that is not there is null.
-func lookUp(path string, s *connect.Schema, v connect.Value) (connect.Value, error) {
-	for more := true; more; {
-		var name string
-		name, path, more = strings.Cut(path, ".")
-		switch v.Kind() { //nolint:exhaustive // the rest has no fields
-		case connect.Null:
-			return v, nil
-		case connect.Struct:
-			at := -1
-			if s != nil {
-				at = s.FieldIndex(name)
-			}
-			if fields := v.Fields(); at >= 0 && at < len(fields) {
-				v, s = fields[at], s.Fields[at].Schema
-				continue
-			}
-			return connect.Value{}, nil
-		case connect.Map:
-			v, _ = v.Lookup(name)
-			if s != nil {
-				s = s.Elem
-			}
-			continue
-		}
-		return v, &connect.DataError{
-			Msg:  fmt.Sprintf("cdc-field: cannot look up %q in a value that is %s", name, v.Kind()),
-			Hint: "correct iceberg.tables.cdc-field, or set value.converter",
-		}
-	}
-	return v, nil
 }
 
 // keyOf gives the field ids of the table's key: its id-columns, or, if the config names
@@ -181,7 +162,7 @@ func (t *Task) openKeyed(d *destination, cfg datafile.Config) error {
 
 // apply adds what the record does to its key's row to the open files.
 func (t *Task) apply(d *destination, r *connect.Record) error {
-	c, err := t.cfg.change(r)
+	c, err := t.changes.of(r)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
-	"github.com/firn-io/firn/connectors/iceberg/commit"
 	"github.com/firn-io/firn/connectors/iceberg/datafile"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 )
@@ -29,17 +28,18 @@ func TestChanges(t *testing.T) {
 	mapped := func(op connect.Value) connect.Record {
 		return connect.Record{Value: connect.MapValue([]connect.Value{connect.StringValue("_cdc"), connect.MapValue([]connect.Value{connect.StringValue("op"), op})})}
 	}
+	operation := config{cdcField: "_cdc.op"}
 	for op, want := range map[string]datafile.Change{
 		"I": datafile.Insert, "U": datafile.Upsert, "D": datafile.Delete, "c": datafile.Insert, "r": datafile.Insert, "u": datafile.Upsert,
 		"d": datafile.Delete, "\t Update": datafile.Upsert, "delete": datafile.Delete, "": datafile.Insert, "  ": datafile.Insert, "x": datafile.Insert,
 	} {
 		for _, r := range []connect.Record{structured(connect.StringValue(op)), mapped(connect.StringValue(op))} {
-			c := &config{cdcField: "_cdc.op"}
-			if got, err := c.change(&r); got != want || err != nil {
+			c := operation.changes()
+			if got, err := c.of(&r); got != want || err != nil {
 				t.Errorf("operation %q: %d, %v, want %d", op, got, err, want)
 			}
 			if c.upsert = true; want == datafile.Insert {
-				if got, err := c.change(&r); got != datafile.Upsert || err != nil {
+				if got, err := c.of(&r); got != datafile.Upsert || err != nil {
 					t.Errorf("operation %q with upsert mode: %d, %v", op, got, err)
 				}
 			}
@@ -48,16 +48,19 @@ func TestChanges(t *testing.T) {
 	none := connect.Record{Value: connect.MapValue(nil)}
 	number := mapped(connect.IntValue(1))
 	for _, r := range []connect.Record{none, number, structured(connect.Value{}), mapped(connect.Value{})} {
-		if got, err := (&config{cdcField: "_cdc.op"}).change(&r); got != datafile.Insert || err != nil {
+		c := operation.changes()
+		if got, err := c.of(&r); got != datafile.Insert || err != nil {
 			t.Errorf("%v: %d, %v, want an insert", r.Value, got, err)
 		}
 	}
 	flat := connect.Record{Value: connect.MapValue([]connect.Value{connect.StringValue("_cdc"), connect.StringValue("d")})}
-	_, err := (&config{cdcField: "_cdc.op"}).change(&flat)
-	if _, ok := errors.AsType[*connect.DataError](err); !ok {
-		t.Errorf("a path through a text: %v, want a DataError", err)
+	c := operation.changes()
+	_, err := c.of(&flat)
+	if _, ok := errors.AsType[*connect.DataError](err); !ok || !strings.HasPrefix(err.Error(), `iceberg.tables.cdc-field=_cdc.op: cannot look up "op" in a value that is string`) {
+		t.Errorf("a path through a text: %v, want a DataError that names the key", err)
 	}
-	if got, err := (&config{upsert: true}).change(&none); got != datafile.Upsert || err != nil {
+	c = (&config{upsert: true}).changes()
+	if got, err := c.of(&none); got != datafile.Upsert || err != nil {
 		t.Errorf("upsert mode alone: %d, %v", got, err)
 	}
 }
@@ -127,16 +130,8 @@ func (s *stage) rewrite(from int, value func(tp connect.TopicPartition, offset i
 // versions reads the table: its rows' versions by key.
 func (s *stage) versions(name string) map[int64][]string {
 	s.t.Helper()
-	tbl, err := s.catalog.Peek(table.Identifier{"db", name})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	rows, err := icetest.ReadRows(s.t.Context(), tbl)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	out := make(map[int64][]string)
-	for _, r := range rows {
+	for _, r := range s.read(table.Identifier{"db", name}) {
 		k := r["k"].(int64)
 		out[k] = append(out[k], r["v"].(string))
 	}
@@ -170,34 +165,12 @@ func (s *stage) lastVersions(name string) {
 	}
 }
 
-// belowFloors checks that no snapshot has rows of records that its floors say are missing:
-// such records would be written again after a crash.
-func (s *stage) belowFloors(name string) {
-	s.t.Helper()
-	tbl, err := s.catalog.Peek(table.Identifier{"db", name})
-	if err != nil {
-		s.t.Fatal(err)
+// ofVersion is the record of a row whose version is made of its coordinates.
+func ofVersion(row icetest.Row) (c icetest.Coordinate) {
+	if _, err := fmt.Sscanf(row["v"].(string), "%d-%d", &c.Partition, &c.Offset); err != nil {
+		panic(err)
 	}
-	for _, snapshot := range tbl.Metadata().Snapshots() {
-		floors, err := commit.ParseFloors(snapshot.Summary.Properties[commit.SummaryKey])
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		end := make(map[string]int64)
-		for source, f := range floors {
-			end[strconv.Itoa(int(source.Partition))] = f.F
-		}
-		rows, err := icetest.ReadSnapshot(s.t.Context(), tbl, snapshot.SnapshotID)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, r := range rows {
-			p, o, _ := strings.Cut(r["v"].(string), "-")
-			if offset, err := strconv.ParseInt(o, 10, 64); err != nil || offset >= end[p] {
-				s.t.Errorf("%s: snapshot %d has the row of %s, the floor is %d", name, snapshot.SequenceNumber, r["v"], end[p])
-			}
-		}
-	}
+	return c
 }
 
 func upsertConfig(version int) func(map[string]string) {
@@ -306,10 +279,7 @@ func TestTaskUpsertsUnderANewSpec(t *testing.T) {
 		s.rewrite(0, value)
 		s.mustPoll(5 * time.Second)
 		s.lastVersions("orders")
-		tbl, err := s.catalog.Peek(table.Identifier{"db", "orders"})
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		tbl := s.peek(orders)
 		k, _ := tbl.Schema().FindFieldByName("k")
 		spec := iceberg.NewPartitionSpec(iceberg.PartitionField{SourceIDs: []int{k.ID}, FieldID: 1001, Name: "b", Transform: iceberg.BucketTransform{NumBuckets: 5}})
 		updates := []table.Update{table.NewAddPartitionSpecUpdate(&spec, false), table.NewSetDefaultSpecUpdate(-1)}
@@ -323,9 +293,7 @@ func TestTaskUpsertsUnderANewSpec(t *testing.T) {
 			s.mustPoll(20 * time.Second) // the table is looked at again twice a minute
 		}
 		s.lastVersions("orders")
-		if tbl, err = s.catalog.Peek(table.Identifier{"db", "orders"}); err != nil {
-			s.t.Fatal(err)
-		}
+		tbl = s.peek(orders)
 		if n := len(tbl.Metadata().PartitionSpecs()); n != 3 {
 			s.t.Errorf("%d specs, want the first, the other one and that of the deletes", n)
 		}
@@ -376,7 +344,7 @@ func TestTaskWithLittleMemory(t *testing.T) {
 				tables := strings.Split(test.tables, ",")
 				s.lastVersions(strings.TrimPrefix(tables[len(tables)-1], "db."))
 				for _, name := range tables {
-					s.belowFloors(strings.TrimPrefix(name, "db."))
+					s.belowFloors(strings.Split(name, "."), ofVersion)
 				}
 			})
 		})

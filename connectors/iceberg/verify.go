@@ -80,7 +80,7 @@ func (c *Connector) Verify(ctx context.Context, v *Verification, tell func(table
 	}
 	defer cat.Close() //nolint:errcheck // nothing is pending on it
 	for _, name := range names {
-		s := &expectation{Verification: v, cfg: cfg, router: router, target: cfg.target(name), counted: make(map[connect.TopicPartition]int64)}
+		s := &expectation{Verification: v, cfg: cfg, router: router, changes: cfg.changes(), target: cfg.target(name), counted: make(map[connect.TopicPartition]int64)}
 		r, err := s.verify(ctx, cat)
 		if ctx.Err() != nil {
 			return err
@@ -93,9 +93,10 @@ func (c *Connector) Verify(ctx context.Context, v *Verification, tell func(table
 // An expectation is what the connector's chain makes of its topics for one table.
 type expectation struct {
 	*Verification
-	cfg    *config
-	router *route.Router
-	target commit.Target
+	cfg     *config
+	router  *route.Router
+	changes changes
+	target  commit.Target
 
 	rows *expectedRows
 	keys *expectedRows // of deletes; nil for tables without a key
@@ -245,7 +246,7 @@ func (s *expectation) Read(ctx context.Context, part connect.TopicPartition, fro
 		}
 		op, into := verify.Insert, s.rows
 		if s.keys != nil {
-			change, err := s.cfg.change(r)
+			change, err := s.changes.of(r)
 			if err != nil {
 				return s.refused(fates, part, r, err)
 			}

@@ -12,7 +12,6 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
-	"github.com/firn-io/firn/connectors/iceberg/catalog"
 	"github.com/firn-io/firn/connectors/iceberg/icetest"
 	"github.com/firn-io/firn/connectors/iceberg/verify"
 	"github.com/firn-io/firn/internal/kafka"
@@ -68,7 +67,7 @@ func (s *stage) verified(change func(v *Verification, r *stageReader)) (*verify.
 	if change != nil {
 		change(v, reader)
 	}
-	c := &Connector{OpenCatalog: func(context.Context, string, map[string]string) (catalog.Catalog, error) { return s.catalog, nil }}
+	c := s.connector()
 	var report *verify.Report
 	var reason error
 	if err := c.Verify(s.t.Context(), v, func(_ string, r *verify.Report, err error) { report, reason = r, err }); err != nil {
@@ -82,7 +81,7 @@ func byRows(v *Verification, _ *stageReader) { v.Coordinates = nil }
 // files lists the data files of the table.
 func (s *stage) files() (*table.Table, []iceberg.DataFile) {
 	s.t.Helper()
-	tbl, err := s.catalog.LoadTable(s.t.Context(), table.Identifier{"db", "orders"})
+	tbl, err := s.catalog.LoadTable(s.t.Context(), orders)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func (p *parser) source() error {
 		r.from = fromTopic
 	case ByField, "":
 		if field != "" {
-			r.from, r.field = fromField, newPath(field)
+			r.from, r.field = fromField, NewPath(KeyRouteField, field)
 		}
 	default:
 		return p.invalid(KeyRouteBy, "String must be one of: field, topic, header")

@@ -2,29 +2,31 @@ package route
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/firn-io/firn/connect"
 )
 
-// A path leads to a field of the value: names with dots between them.
-type path struct {
-	text  string
-	parts []string
+// A Path leads to a field of the value: names with dots between them. It belongs to one
+// goroutine.
+type Path struct {
+	key, text string // of the configuration
+	parts     []string
 
 	// Where the parts are in structs of the last schema.
 	schema  *connect.Schema
 	indexes []int
 }
 
-func newPath(text string) *path {
-	return &path{text: text, parts: strings.Split(text, ".")}
+// NewPath takes the value of a config key.
+func NewPath(key, text string) *Path {
+	return &Path{key: key, text: text, parts: strings.Split(text, ".")}
 }
 
-// find follows the path. A field or entry that is not there is null; a value on the
-// way that has no fields is an error, as in Java.
-func (p *path) find(s *connect.Schema, v connect.Value) (connect.Value, *connect.Schema, error) {
+// Find follows the path and returns what is there, with its schema. A field or entry that
+// is not there is null; a value on the way that has no fields is a [connect.DataError], as
+// in Java.
+func (p *Path) Find(s *connect.Schema, v connect.Value) (connect.Value, *connect.Schema, error) {
 	if s != p.schema || p.indexes == nil {
 		p.learn(s)
 	}
@@ -47,15 +49,15 @@ func (p *path) find(s *connect.Schema, v connect.Value) (connect.Value, *connect
 			continue
 		}
 		return v, nil, &connect.DataError{
-			Msg:  fmt.Sprintf("route field %q: cannot look up %q in a value that is %s", p.text, name, v.Kind()),
-			Hint: "set value.converter or " + KeyRouteField,
+			Msg:  fmt.Sprintf("%s=%s: cannot look up %q in a value that is %s", p.key, p.text, name, v.Kind()),
+			Hint: "set value.converter, or correct the path",
 		}
 	}
 	return v, s, nil
 }
 
 // learn finds the parts in a schema.
-func (p *path) learn(s *connect.Schema) {
+func (p *Path) learn(s *connect.Schema) {
 	p.schema, p.indexes = s, make([]int, len(p.parts))
 	for i, name := range p.parts {
 		p.indexes[i] = -1
@@ -73,22 +75,4 @@ func (p *path) learn(s *connect.Schema) {
 			s = nil
 		}
 	}
-}
-
-// appendText writes the text of a route value: a string, number or boolean.
-func (p *path) appendText(dst []byte, v connect.Value, s *connect.Schema) ([]byte, error) {
-	switch v.Kind() { //nolint:exhaustive // the rest is no route
-	case connect.String:
-		return append(dst, v.Text()...), nil
-	case connect.Bool:
-		return strconv.AppendBool(dst, v.Bool()), nil
-	case connect.Int:
-		if s == nil || s.Name == "" {
-			return strconv.AppendInt(dst, v.Int(), 10), nil
-		}
-		return dst, &connect.DataError{Msg: fmt.Sprintf("route field %q is a %s, which names no table", p.text, s.Name), Hint: "route by a text field"}
-	case connect.Float:
-		return strconv.AppendFloat(dst, v.Float(), 'g', -1, 64), nil
-	}
-	return dst, &connect.DataError{Msg: fmt.Sprintf("route field %q is %s, which names no table", p.text, v.Kind()), Hint: "route by a text field"}
 }

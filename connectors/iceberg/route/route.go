@@ -31,6 +31,7 @@ package route
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -58,7 +59,7 @@ const (
 // A Router finds the tables of records.
 type Router struct {
 	from   source
-	field  *path
+	field  *Path
 	header string
 
 	// What becomes of the route value: it names the table (dynamic); or it is a topic
@@ -143,12 +144,30 @@ func (r *Router) value(rec *connect.Record) (ok bool, err error) {
 		}
 		return false, nil
 	}
-	v, s, err := r.field.find(rec.ValueSchema, rec.Value)
+	v, s, err := r.field.Find(rec.ValueSchema, rec.Value)
 	if err != nil || v.IsNull() {
 		return false, err
 	}
-	r.text, err = r.field.appendText(r.text[:0], v, s)
+	r.text, err = r.appendText(r.text[:0], v, s)
 	return err == nil, err
+}
+
+// appendText writes the text of a route value: a string, number or boolean.
+func (r *Router) appendText(dst []byte, v connect.Value, s *connect.Schema) ([]byte, error) {
+	switch v.Kind() { //nolint:exhaustive // the rest is no route
+	case connect.String:
+		return append(dst, v.Text()...), nil
+	case connect.Bool:
+		return strconv.AppendBool(dst, v.Bool()), nil
+	case connect.Int:
+		if s == nil || s.Name == "" {
+			return strconv.AppendInt(dst, v.Int(), 10), nil
+		}
+		return dst, &connect.DataError{Msg: fmt.Sprintf("route field %q is a %s, which names no table", r.field.text, s.Name), Hint: "route by a text field"}
+	case connect.Float:
+		return strconv.AppendFloat(dst, v.Float(), 'g', -1, 64), nil
+	}
+	return dst, &connect.DataError{Msg: fmt.Sprintf("route field %q is %s, which names no table", r.field.text, v.Kind()), Hint: "route by a text field"}
 }
 
 // Why says why a record has no table.

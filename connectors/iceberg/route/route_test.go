@@ -60,7 +60,7 @@ func TestTables(t *testing.T) {
 		{"no such entry", regexes, "t", object(text("other"), text("a")), "", ""},
 		{"null on the way", regexes, "t", object(text("meta"), connect.Value{}), "", ""},
 		{"tombstone", regexes, "t", connect.Value{}, "", ""},
-		{"no fields on the way", regexes, "t", object(text("meta"), text("a")), "", `route field "meta.kind": cannot look up "kind" in a value that is string (set value.converter or iceberg.tables.route-field)`},
+		{"no fields on the way", regexes, "t", object(text("meta"), text("a")), "", `iceberg.tables.route-field=meta.kind: cannot look up "kind" in a value that is string (set value.converter, or correct the path)`},
 		{"no fields at all", regexes, "t", text("a"), "", `cannot look up "meta" in a value that is string`},
 		{"a map names no table", regexes, "t", meta(object()), "", `route field "meta.kind" is map, which names no table`},
 		{"named by the record", dynamic, "t", kind(text("DB.Orders")), "db.orders", ""},
