@@ -181,7 +181,8 @@ func (m *Member) recover(ctx context.Context, err error) (reason string, final e
 	switch {
 	case errors.Is(err, sarama.ErrFencedInstancedId):
 		final = err
-	case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration):
+	case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration),
+		errors.Is(err, ErrUnknownGroup): // so the embedded broker after it lost its data; Kafka says UNKNOWN_MEMBER_ID
 		err = fmt.Errorf("%w: %w", connect.ErrFenced, err)
 	case errors.Is(err, sarama.ErrRebalanceInProgress), errors.Is(err, errAssign):
 		lost = false

@@ -193,7 +193,7 @@ func (m *Member) Commit(ctx context.Context, member string, generation int32, of
 	err := m.withCommits(ctx, func(ctx context.Context, co *coordinator) error {
 		return co.commit(ctx, member, generation, m.cfg.InstanceID, offsets)
 	})
-	if fenced(err) {
+	if fenced(err) || errors.Is(err, ErrUnknownGroup) { // see recover
 		err = fmt.Errorf("%w: %w", connect.ErrFenced, err)
 	}
 	if err != nil {

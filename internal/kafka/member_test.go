@@ -216,6 +216,26 @@ func TestMemberEndsWhenForbidden(t *testing.T) {
 	})
 }
 
+// Another cluster answers at the same addresses, and does not know the group.
+func TestMemberInAnotherCluster(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.player("a", 0)
+		time.Sleep(10 * time.Second)
+		fx.Close()
+		time.Sleep(2 * time.Second)
+		c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.Ports(9001, 9002, 9003), kfake.ListenFn(fx.vn.Listen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		time.Sleep(30 * time.Second)
+		if got, want := a.seen(), "prepare, joined a, lost, prepare, joined a"; got != want {
+			t.Errorf("saw %q, want %q", got, want)
+		}
+		a.end(t)
+	})
+}
+
 // Ending a member whose JoinGroup waits for the others must not wait for them.
 func TestMemberLeavesWhileJoining(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
