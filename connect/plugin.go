@@ -81,6 +81,14 @@ type SelfTester interface {
 	Doubts() []ConfigError
 }
 
+// An OffsetKeeper is a connector that keeps its offsets in a consumer group of its own,
+// besides the one that its tasks consume with. When its offsets are changed, both are.
+type OffsetKeeper interface {
+	// OffsetGroup names it, or "" for none, and gives the client properties by which it is
+	// reached, which are laid over the worker's own.
+	OffsetGroup(config map[string]string) (group string, client map[string]string, err error)
+}
+
 // A SinkTask writes records to an outside system.
 //
 // Calls come from one goroutine in this order: Start, then any number of Open, Put,

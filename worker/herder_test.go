@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connect/entities"
 	"github.com/firn-io/firn/internal/kafka"
 )
@@ -417,6 +419,56 @@ func TestOffsets(t *testing.T) {
 		}
 		_, err = h.Offsets(ctx, "none")
 		wantError(err, 404, "Connector none not found")
+	})
+}
+
+// TestOffsetsInAnotherGroup sees that the group in which a connector keeps its offsets is
+// changed together with its consumer group.
+func TestOffsetsInAnotherGroup(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.worker("a", nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		fx.create(a, "c", map[string]string{"probe.group": "own"})
+		fx.wantStates(20*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+		if err := a.Herder().SetTarget(ctx, "c", entities.Stopped); err != nil {
+			t.Fatal(err)
+		}
+		fx.wantStates(20*time.Second, a, "c", "STOPPED@a []")
+		cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": strings.Join(fx.kafka.ListenAddrs(), ",")}, fx.vn.DialContext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin, err := kafka.NewAdmin(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close() //nolint:errcheck // nothing is pending
+		want := func(offsets map[connect.TopicPartition]int64) {
+			t.Helper()
+			for _, group := range []string{"connect-c", "own"} {
+				if got, err := admin.GroupOffsets(ctx, group, nil, false); err != nil || !maps.Equal(got, offsets) {
+					t.Errorf("group %s has %v, %v, want %v", group, got, err, offsets)
+				}
+			}
+		}
+		at := func(partition int) map[string]any {
+			return map[string]any{"kafka_topic": "events", "kafka_partition": partition}
+		}
+		if _, err := a.Herder().AlterOffsets(ctx, "c", entities.Offsets{Offsets: []entities.Offset{
+			{Partition: at(0), Offset: map[string]any{"kafka_offset": 7}}, {Partition: at(1), Offset: map[string]any{"kafka_offset": 8}},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		want(map[connect.TopicPartition]int64{{Topic: "events"}: 7, {Topic: "events", Partition: 1}: 8})
+		if _, err := a.Herder().AlterOffsets(ctx, "c", entities.Offsets{Offsets: []entities.Offset{{Partition: at(0)}}}); err != nil {
+			t.Fatal(err)
+		}
+		want(map[connect.TopicPartition]int64{{Topic: "events", Partition: 1}: 8})
+		if _, err := a.Herder().ResetOffsets(ctx, "c"); err != nil {
+			t.Fatal(err)
+		}
+		want(nil)
 	})
 }
 

@@ -17,21 +17,55 @@ import (
 	"github.com/firn-io/firn/worker/topics"
 )
 
-// withAdmin lends f an admin client on behalf of a connector, and the connector's group.
-func (h *Herder) withAdmin(name string, config map[string]string, f func(admin *kafka.Admin, groupID string) error) (err error) {
+// A heldGroup is a consumer group that holds offsets of a connector, and what reaches it.
+type heldGroup struct {
+	id    string
+	admin *kafka.Admin
+}
+
+// withGroups lends f the groups that hold the offsets of a connector: its consumer group,
+// which alone has members and refuses changes while it does, then the one that keeper
+// names, if keeper is not nil.
+func (h *Herder) withGroups(name string, config map[string]string, keeper connect.OffsetKeeper, f func(groups []heldGroup) error) (err error) {
 	if config, err = h.cfg.providers.resolve(config); err != nil {
 		return err
 	}
-	cfg, err := kafka.NewConfig(h.cfg.admin("connector-worker-adminclient-"+name, config), h.dial)
-	if err != nil {
-		return fmt.Errorf("configure admin client: %w", err)
+	var groups []heldGroup
+	defer func() {
+		for _, g := range groups {
+			err = errors.Join(err, g.admin.Close())
+		}
+	}()
+	open := func(id string, props map[string]string) error {
+		cfg, err := kafka.NewConfig(props, h.dial)
+		if err != nil {
+			return fmt.Errorf("configure admin client: %w", err)
+		}
+		admin, err := kafka.NewAdmin(cfg)
+		if err != nil {
+			return fmt.Errorf("open admin client: %w", err)
+		}
+		groups = append(groups, heldGroup{id, admin})
+		return nil
 	}
-	admin, err := kafka.NewAdmin(cfg)
-	if err != nil {
-		return fmt.Errorf("open admin client: %w", err)
+	consumers := h.cfg.sinkConsumer(name, 0, config)[keyGroupID]
+	if err := open(consumers, h.cfg.admin("connector-worker-adminclient-"+name, config)); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, admin.Close()) }()
-	return f(admin, h.cfg.sinkConsumer(name, 0, config)[keyGroupID])
+	if keeper != nil {
+		group, client, err := keeper.OffsetGroup(maps.Clone(config))
+		if err != nil {
+			return pluginError{err}
+		}
+		if group != "" && group != consumers {
+			props := h.cfg.topLevel()
+			maps.Copy(props, client)
+			if err := open(group, props); err != nil {
+				return err
+			}
+		}
+	}
+	return f(groups)
 }
 
 // Offsets are the committed offsets of a connector's consumer group.
@@ -44,8 +78,8 @@ func (h *Herder) Offsets(ctx context.Context, name string) (*entities.Offsets, e
 		return nil, entities.NotFound("Connector " + name + " not found")
 	}
 	out := &entities.Offsets{Offsets: []entities.Offset{}}
-	err := h.withAdmin(name, s.Config(name), func(admin *kafka.Admin, groupID string) error {
-		offsets, err := admin.GroupOffsets(ctx, groupID, nil, false)
+	err := h.withGroups(name, s.Config(name), nil, func(groups []heldGroup) error {
+		offsets, err := groups[0].admin.GroupOffsets(ctx, groups[0].id, nil, false)
 		for _, tp := range slices.SortedFunc(maps.Keys(offsets), connect.TopicPartition.Compare) {
 			out.Offsets = append(out.Offsets, entities.Offset{
 				Partition: map[string]any{"kafka_partition": tp.Partition, "kafka_topic": tp.Topic},
@@ -69,11 +103,16 @@ func (h *Herder) AlterOffsets(ctx context.Context, name string, given entities.O
 	return h.modify(ctx, name, "altered", func() (err error) {
 		wanted, err = parseOffsets(given.Offsets)
 		return err
-	}, func(admin *kafka.Admin, groupID string, plugin func(map[connect.TopicPartition]*int64) error) error {
+	}, func(groups []heldGroup, plugin func(map[connect.TopicPartition]*int64) error) error {
 		if err := plugin(wanted); err != nil {
 			return err
 		}
-		return alter(ctx, admin, groupID, wanted)
+		for _, g := range groups {
+			if err := alter(ctx, g.admin, g.id, wanted); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -100,20 +139,24 @@ func alter(ctx context.Context, admin *kafka.Admin, groupID string, wanted map[c
 
 // ResetOffsets forgets the offsets of a stopped connector.
 func (h *Herder) ResetOffsets(ctx context.Context, name string) (*entities.Message, error) {
-	return h.modify(ctx, name, "reset", func() error { return nil }, func(admin *kafka.Admin, groupID string, plugin func(map[connect.TopicPartition]*int64) error) error {
-		offsets, err := admin.GroupOffsets(ctx, groupID, nil, false)
-		if err != nil {
-			return err
-		}
+	return h.modify(ctx, name, "reset", func() error { return nil }, func(groups []heldGroup, plugin func(map[connect.TopicPartition]*int64) error) error {
 		all := map[connect.TopicPartition]*int64{}
-		for tp := range offsets {
-			all[tp] = nil
+		for _, g := range groups {
+			offsets, err := g.admin.GroupOffsets(ctx, g.id, nil, false)
+			if err != nil {
+				return err
+			}
+			for tp := range offsets {
+				all[tp] = nil
+			}
 		}
 		if err := plugin(all); err != nil {
 			return err
 		}
-		if err := admin.DeleteGroup(ctx, groupID); !errors.Is(err, kafka.ErrUnknownGroup) {
-			return err
+		for _, g := range groups {
+			if err := g.admin.DeleteGroup(ctx, g.id); err != nil && !errors.Is(err, kafka.ErrUnknownGroup) {
+				return err
+			}
 		}
 		return nil
 	})
@@ -124,7 +167,7 @@ type pluginError struct{ error }
 
 // modify checks that offsets may be changed and has it done, as one privileged write;
 // done is the word for it in the answer.
-func (h *Herder) modify(ctx context.Context, name, done string, parse func() error, do func(admin *kafka.Admin, groupID string, plugin func(map[connect.TopicPartition]*int64) error) error) (*entities.Message, error) {
+func (h *Herder) modify(ctx context.Context, name, done string, parse func() error, do func(groups []heldGroup, plugin func(map[connect.TopicPartition]*int64) error) error) (*entities.Message, error) {
 	var config map[string]string
 	handled := false
 	err := h.write(ctx, func(s clusterState) error {
@@ -148,10 +191,12 @@ func (h *Herder) modify(ctx context.Context, name, done string, parse func() err
 		if !ok {
 			return h.plugins.unknownConnector(config[keyConnectorClass])
 		}
-		return h.withAdmin(name, config, func(admin *kafka.Admin, groupID string) error {
-			return do(admin, groupID, func(offsets map[connect.TopicPartition]*int64) error {
-				return contained(func() (err error) {
-					if handled, err = newConnector().AlterOffsets(ctx, maps.Clone(config), offsets); err != nil {
+		return contained(func() error {
+			connector := newConnector()
+			keeper, _ := connector.(connect.OffsetKeeper)
+			return h.withGroups(name, config, keeper, func(groups []heldGroup) error {
+				return do(groups, func(offsets map[connect.TopicPartition]*int64) (err error) {
+					if handled, err = connector.AlterOffsets(ctx, maps.Clone(config), offsets); err != nil {
 						return pluginError{err}
 					}
 					return nil

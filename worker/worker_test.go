@@ -338,6 +338,10 @@ func (c *probeConnector) NewTask() connect.SinkTask {
 	return &probeTask{probe: c.probe, worker: c.worker}
 }
 
+func (c *probeConnector) OffsetGroup(config map[string]string) (string, map[string]string, error) {
+	return config["probe.group"], nil, nil
+}
+
 func (c *probeConnector) AlterOffsets(context.Context, map[string]string, map[connect.TopicPartition]*int64) (bool, error) {
 	return false, nil
 }

@@ -128,6 +128,18 @@ func (c *Connector) catalogOpener() func(ctx context.Context, name string, props
 	return catalog.Open
 }
 
+var _ connect.OffsetKeeper = (*Connector)(nil)
+
+// OffsetGroup is, for a Tabular sink, the group under which it keeps its offsets: there its
+// tasks begin, whatever their consumer group says.
+func (c *Connector) OffsetGroup(raw map[string]string) (group string, client map[string]string, err error) {
+	cfg, err := parseConfig(raw)
+	if err != nil || !cfg.tabular {
+		return "", nil, err
+	}
+	return cfg.identity().Group, cfg.kafkaProps, nil
+}
+
 // AlterOffsets sets the floors in the tables known from the config and the topics, so that
 // records are written again, or passed over, as asked. Tables whose names come from
 // records cannot be listed: for those it says no.
@@ -146,9 +158,6 @@ func (c *Connector) AlterOffsets(ctx context.Context, raw map[string]string, off
 	}
 	defer cat.Close() //nolint:errcheck // nothing is pending on it
 	id := cfg.identity()
-	if id.Tabular {
-		return false, fmt.Errorf("the offsets of a Tabular connector are those of group %s: they cannot be changed here in this build", id.Group)
-	}
 	topics := make(map[string]bool)
 	for tp := range offsets {
 		topics[tp.Topic] = true
