@@ -33,7 +33,7 @@ func (w *world) sleep(most int) { time.Sleep(time.Duration(w.plot.IntN(most)) * 
 func (w *world) harmOnce() {
 	p := w.host(pick(w.plot, names...))
 	later := time.Duration(w.plot.IntN(6000)) * time.Millisecond
-	switch n := w.plot.IntN(27); n {
+	switch n := w.plot.IntN(29); n {
 	case 0, 1, 2:
 		w.murder(p, "")
 	case 3, 4:
@@ -92,9 +92,11 @@ func (w *world) harmOnce() {
 		if w.plot.IntN(4) == 0 {
 			w.freeze(p, time.Minute+10*later)
 		}
-	case 25:
+	case 25, 26:
 		w.takeAway()
-	case 26:
+	case 27:
+		w.loseBroker(2 * later)
+	case 28:
 		w.breakTable(pick(w.plot, "all", "beta"), w.plot.IntN(2) == 0, 3*later)
 	}
 }
@@ -149,21 +151,32 @@ func (w *world) freeze(p *process, d time.Duration) {
 	})
 }
 
-// A loss is what somebody does to tables in a world.
+// A loss is what somebody takes away in a world: rows of a table, or records.
 type loss int
 
 const (
 	nothing loss = iota
 	rolledBack
 	dropped
+	topicRenewed
+	kafkaRenewed
 	losses
 )
 
-// takeAway takes rows away from a table: whatever was produced before may be missing then.
 func (w *world) takeAway() {
-	if w.loses == nothing {
-		return
+	switch w.loses {
+	case nothing, losses:
+	case rolledBack, dropped:
+		w.takeRows()
+	case topicRenewed:
+		w.renewTopic()
+	case kafkaRenewed:
+		w.renewKafka()
 	}
+}
+
+// takeRows takes rows away from a table: whatever was produced before may be missing then.
+func (w *world) takeRows() {
 	admin, err := kafka.NewAdmin(w.client())
 	if err != nil {
 		w.t.Fatal(err)
@@ -176,7 +189,7 @@ func (w *world) takeAway() {
 	ident := table.Identifier{"db", pick(w.plot, "all", "beta")}
 	w.taken[ident[1]] = ends
 	switch w.loses {
-	case nothing, losses:
+	case nothing, topicRenewed, kafkaRenewed, losses:
 	case dropped:
 		err = w.catalog.DropTable(context.Background(), ident)
 	case rolledBack:
@@ -276,6 +289,7 @@ var errCut = errors.New("simulated: the broker hangs up")
 
 // brokerFaults makes the brokers refuse requests of some kinds, or hang up.
 func (w *world) brokerFaults() {
+	c := w.kafka
 	coordinator := []*kerr.Error{kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress}
 	for key, codes := range map[kmsg.Key][]*kerr.Error{
 		kmsg.Produce:         {kerr.NotLeaderForPartition, kerr.RequestTimedOut},
@@ -287,8 +301,8 @@ func (w *world) brokerFaults() {
 		kmsg.Heartbeat:       {kerr.NotCoordinator, kerr.CoordinatorNotAvailable},
 		kmsg.FindCoordinator: {kerr.CoordinatorNotAvailable},
 	} {
-		w.kafka.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			w.kafka.KeepControl()
+		c.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
 			w.sighted(req)
 			roll := w.roll("broker " + key.Name())
 			if roll == nil {

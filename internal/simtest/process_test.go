@@ -177,6 +177,22 @@ func (p *process) setNetwork(s state) {
 	}
 }
 
+// cut ends the connections to a broker.
+func (p *process) cut(node int) {
+	p.mu.Lock()
+	var cut []*link
+	for l := range p.links {
+		if l.addr == fmt.Sprintf("localhost:%d", firstPort+node) {
+			cut = append(cut, l)
+			delete(p.links, l)
+		}
+	}
+	p.mu.Unlock()
+	for _, l := range cut {
+		l.Conn.Close() //nolint:errcheck // it is cut
+	}
+}
+
 func (p *process) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	p.mu.Lock()
 	s, healed := p.network, p.healed
@@ -197,7 +213,7 @@ func (p *process) dial(ctx context.Context, network, addr string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	l := &link{Conn: c, p: p}
+	l := &link{Conn: c, p: p, addr: addr}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.network != up {
@@ -212,6 +228,7 @@ func (p *process) dial(ctx context.Context, network, addr string) (net.Conn, err
 type link struct {
 	net.Conn
 	p      *process
+	addr   string
 	opened atomic.Bool // something has been read
 }
 
@@ -236,7 +253,7 @@ func (l *link) Read(b []byte) (int, error) {
 		switch {
 		case err == nil && l.opened.Load() && l.inHole():
 			continue
-		case err == nil && l.p.w.chance("reply", 1, 700):
+		case err == nil && l.p != l.p.w.own && l.p.w.chance("reply", 1, 700):
 			l.p.w.journal.note("a broker's reply to %s is lost", l.p.name)
 			l.Conn.Close() //nolint:errcheck // it is cut
 			return 0, errNetwork

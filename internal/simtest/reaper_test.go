@@ -79,12 +79,25 @@ func (w *world) expired() (gone []membership) {
 	return gone
 }
 
+func (w *world) coordinator(group string) (node int32, ok bool) {
+	w.swap.Lock()
+	defer w.swap.Unlock()
+	if w.kafka == nil {
+		return 0, false
+	}
+	return w.kafka.CoordinatorFor(group), true
+}
+
 // remove sends a LeaveGroup for a member, who may be gone already.
 func (w *world) remove(m membership) error {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Version, req.Group = 4, m.group
 	req.Members = []kmsg.LeaveGroupRequestMember{{MemberID: m.member}}
-	c, err := w.vn.DialContext(w.t.Context(), "tcp", fmt.Sprintf("localhost:%d", firstPort+w.kafka.CoordinatorFor(m.group)))
+	node, ok := w.coordinator(m.group)
+	if !ok {
+		return nil // the cluster is gone, and its groups with it
+	}
+	c, err := w.vn.DialContext(w.t.Context(), "tcp", fmt.Sprintf("localhost:%d", firstPort+node))
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 
 // TestSimulation runs clusters of three workers through kills, zombies, rebalances, lost
 // requests and replies of brokers and catalog, and failing writes, while records are
-// produced. When the harm stops, the group's offsets must reach the ends of the log by
+// produced. In some worlds tables are rolled back or dropped, a source topic is deleted and
+// created again, or another Kafka cluster takes the place of the first. When the harm stops, the group's offsets must reach the ends of the log by
 // themselves, and then each record must be in each table that it routes to exactly once.
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
@@ -59,7 +60,7 @@ func simulate(t *testing.T, seed uint64) {
 	defer j.tell(t, seed)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, seed, j)
-		defer w.kafka.Close()
+		defer func() { w.kafka.Close() }()
 		defer w.end()
 		w.begin()
 		w.disturb()

@@ -46,7 +46,8 @@ type world struct {
 	seed    uint64
 	journal *journal
 	vn      kfake.VirtualNetwork
-	kafka   *kfake.Cluster
+	swap    sync.Mutex     // guards kafka, which the test's goroutine alone changes
+	kafka   *kfake.Cluster // nil while one is gone and the next has not begun
 	servers string
 	catalog *icetest.Catalog
 	plot    *rand.Rand // of the story; the test's goroutine alone
@@ -54,10 +55,12 @@ type world struct {
 	extra   map[string]string // of the workers
 	keyed   bool              // rows replace those of their key
 	grows   bool              // records get more and more fields
-	loses   loss              // what is taken away from tables
+	loses   loss              // what is taken away
 
-	taken map[string]map[connect.TopicPartition]int64 // by table: rows of records below may be gone
+	taken  map[string]map[connect.TopicPartition]int64 // by table: rows of records below may be gone
+	former former
 
+	own      *process // stands for the test itself: only its connections are used
 	producer *kafka.Producer
 	sent     int
 
@@ -81,20 +84,14 @@ func newWorld(t *testing.T, seed uint64, j *journal) *world {
 		t: t, seed: seed, journal: j, catalog: icetest.New(icetest.NewFiles()), plot: rand.New(rand.NewPCG(seed, 1)),
 		keyed: seed%3 == 0, grows: seed%2 == 0, taken: make(map[string]map[connect.TopicPartition]int64),
 		over: make(chan struct{}), rolls: make(map[string]uint64), hosts: make(map[string]*process),
-		members: make(map[membership]time.Time),
-	}
-	cluster, err := kfake.NewCluster(
-		kfake.Ports(firstPort, firstPort+1), kfake.ListenFn(w.vn.Listen), kfake.SeedTopics(partitions, topics...),
-		kfake.GroupMinSessionTimeout(time.Second), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "200"}),
-	)
-	if err != nil {
-		t.Fatal(err)
+		members: make(map[membership]time.Time), former: former{consumed: make(map[cell]bool), again: make(map[string]bool)},
 	}
 	if n := seed % 10; !w.keyed && n < uint64(losses) {
 		w.loses = loss(n)
 	}
-	w.kafka = cluster
-	w.servers = strings.Join(cluster.ListenAddrs(), ",")
+	w.own = &process{w: w, healed: make(chan struct{}), links: make(map[*link]bool)}
+	w.kafka = w.newKafka()
+	w.servers = strings.Join(w.kafka.ListenAddrs(), ",")
 	w.configure()
 	return w
 }
@@ -195,7 +192,7 @@ func (w *world) host(name string) *process {
 // client is a configuration for the test's own clients, which no harm is done to on their
 // way to the brokers.
 func (w *world) client() *kafka.Config {
-	cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": w.servers, "request.timeout.ms": "5000"}, w.vn.DialContext)
+	cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": w.servers, "request.timeout.ms": "5000"}, w.own.dial)
 	if err != nil {
 		w.t.Fatal(err)
 	}
