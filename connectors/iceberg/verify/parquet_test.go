@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
@@ -42,8 +43,8 @@ var mixed = iceberg.NewSchema(0,
 
 const mixedRows = `[{"id":1,"s":"x","l":[{"a":1.5,"b":"2.25"},{"a":null,"b":"-1.00"}]},{"id":2,"s":null,"l":[]},{"id":3,"s":"","l":null},{"id":4,"s":"y","l":[null]},{"id":5,"s":"y","l":[{"a":0,"b":"0.00"}]}]`
 
-// sums gives the rows of a text as the hasher sees them in Arrow.
-func sums(t *testing.T, h *rowHasher, schema *iceberg.Schema, rows string) []uint64 {
+// batchOf is the rows of a text in Arrow.
+func batchOf(t *testing.T, schema *iceberg.Schema, rows string) arrow.RecordBatch {
 	t.Helper()
 	as, err := table.SchemaToArrowSchema(schema, nil, true, false)
 	if err != nil {
@@ -53,6 +54,13 @@ func sums(t *testing.T, h *rowHasher, schema *iceberg.Schema, rows string) []uin
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// sums gives the rows of a text as the hasher sees them in Arrow.
+func sums(t *testing.T, h *rowHasher, schema *iceberg.Schema, rows string) []uint64 {
+	t.Helper()
+	b := batchOf(t, schema, rows)
 	var out []uint64
 	if err := h.batch(b, func(_ int, leaves []uint64) error { out = append(out, whole(leaves)); return nil }); err != nil {
 		t.Fatal(err)
@@ -62,16 +70,9 @@ func sums(t *testing.T, h *rowHasher, schema *iceberg.Schema, rows string) []uin
 
 func encode(t *testing.T, schema *iceberg.Schema, rows string, codec compress.Compression) []byte {
 	t.Helper()
-	as, err := table.SchemaToArrowSchema(schema, nil, true, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, _, err := array.RecordFromJSON(memory.DefaultAllocator, as, bytes.NewReader([]byte(rows)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := batchOf(t, schema, rows)
 	var buf bytes.Buffer
-	w, err := pqarrow.NewFileWriter(as, &buf, parquet.NewWriterProperties(parquet.WithCompression(codec)), pqarrow.DefaultWriterProps())
+	w, err := pqarrow.NewFileWriter(b.Schema(), &buf, parquet.NewWriterProperties(parquet.WithCompression(codec)), pqarrow.DefaultWriterProps())
 	if err != nil {
 		t.Fatal(err)
 	}
