@@ -93,14 +93,10 @@ func TestOAuthTokenIsAskedForAgain(t *testing.T) {
 		good := "Bearer T1"
 		g := &gate{refusal: http.StatusUnauthorized}
 		g.pass = func(r *http.Request) bool { return r.Header.Get("Authorization") == good }
-		cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{
+		cat := opened(t, map[string]string{
 			"type": "rest", "uri": g.serve(t).URL, "credential": "me:" + secret, "oauth2-server-uri": k.serve(t).URL + "/token",
 			"scope": "S", "audience": "A", "resource": "R",
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cat.Close() //nolint:errcheck // nothing is pending on it
 		if _, err := cat.ListNamespaces(t.Context(), nil); err != nil {
 			t.Error(err)
 		}
@@ -122,13 +118,9 @@ func TestOAuthTokenIsAskedForAgain(t *testing.T) {
 func TestOAuthExpiry(t *testing.T) {
 	k := &tokens{expiry: `,"expires_in":0`}
 	g := &gate{pass: func(*http.Request) bool { return true }}
-	cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{
+	cat := opened(t, map[string]string{
 		"type": "rest", "uri": g.serve(t).URL, "credential": "me:" + secret, "oauth2-server-uri": k.serve(t).URL, "token-expires-in-ms": "1",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cat.Close() //nolint:errcheck // nothing is pending on it
 	before := k.count()
 	time.Sleep(2 * time.Millisecond) // longer than the token lives
 	if _, err := cat.ListNamespaces(t.Context(), nil); err != nil || k.count() <= before {
@@ -158,13 +150,9 @@ func TestServerConfig(t *testing.T) {
 			"GET /v1/{prefix}/namespaces/{namespace}/tables/{table}", "POST /v1/{prefix}/transactions/commit",
 		},
 	}
-	cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{
+	cat := opened(t, map[string]string{
 		"type": "rest", "uri": g.serve(t).URL, "warehouse": "W", "prefix": "mine", "header.X-Team": "ours",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cat.Close() //nolint:errcheck // nothing is pending on it
 	ensure(t, cat)
 	if got := g.seen[0].URL.String(); got != "/v1/config?warehouse=W" {
 		t.Errorf("first request %s", got)
@@ -202,11 +190,7 @@ func TestMultiTable(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer srv.Close()
-	cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{"type": "rest", "uri": srv.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cat.Close() //nolint:errcheck // nothing is pending on it
+	cat := opened(t, map[string]string{"type": "rest", "uri": srv.URL})
 	multi, ok := catalog.AsMultiTable(cat)
 	if !ok {
 		t.Fatal("not offered")
@@ -289,16 +273,10 @@ func TestGoogleAuth(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &gate{refusal: http.StatusUnauthorized, pass: func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer T1" }}
-	cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{
+	cat := opened(t, map[string]string{
 		"type": "rest", "uri": g.serve(t).URL, "rest.auth.type": "google", "gcp.auth.credentials-path": key,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ensure(t, cat)
-	if err := cat.Close(); err != nil {
-		t.Error(err)
-	}
 	if k.count() != 1 {
 		t.Errorf("%d token requests, want 1", k.count())
 	}

@@ -34,12 +34,15 @@ var (
 		iceberg.NestedField{ID: 3, Name: "ts", Type: iceberg.PrimitiveTypes.TimestampTz})
 )
 
-func openSQLite(t *testing.T) catalog.Catalog {
+// opened opens a catalog for the time of the test.
+func opened(t *testing.T, props map[string]string) catalog.Catalog {
 	t.Helper()
-	dir := t.TempDir()
-	cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{
-		"type": "jdbc", "uri": "jdbc:sqlite:" + filepath.Join(dir, "catalog.db"), "warehouse": "file://" + dir + "/wh",
-	})
+	return openedAs(t, "iceberg", props)
+}
+
+func openedAs(t *testing.T, name string, props map[string]string) catalog.Catalog {
+	t.Helper()
+	cat, err := catalog.Open(t.Context(), name, props)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +52,14 @@ func openSQLite(t *testing.T) catalog.Catalog {
 		}
 	})
 	return cat
+}
+
+func openSQLite(t *testing.T) catalog.Catalog {
+	t.Helper()
+	dir := t.TempDir()
+	return opened(t, map[string]string{
+		"type": "jdbc", "uri": "jdbc:sqlite:" + filepath.Join(dir, "catalog.db"), "warehouse": "file://" + dir + "/wh",
+	})
 }
 
 // openREST serves an in-memory catalog over HTTP and opens it.
@@ -63,15 +74,7 @@ func openREST(t *testing.T, props map[string]string, wrap func(http.Handler) htt
 	t.Cleanup(srv.Close)
 	all := map[string]string{"catalog-impl": "org.apache.iceberg.rest.RESTCatalog", "uri": srv.URL + "/", "io-impl": "org.apache.iceberg.io.ResolvingFileIO"}
 	maps.Copy(all, props)
-	cat, err := catalog.Open(t.Context(), "iceberg", all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cat.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	cat := opened(t, all)
 	return cat, back
 }
 
@@ -83,16 +86,7 @@ func openPostgres(t *testing.T) catalog.Catalog {
 	if uri == "" {
 		t.Skip("NOT CHECKED on PostgreSQL: FIRN_TEST_POSTGRES names no database")
 	}
-	cat, err := catalog.Open(t.Context(), t.Name()+strconv.FormatInt(time.Now().UnixNano(), 36), map[string]string{"type": "jdbc", "uri": "jdbc:" + uri, "warehouse": t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cat.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return cat
+	return openedAs(t, t.Name()+strconv.FormatInt(time.Now().UnixNano(), 36), map[string]string{"type": "jdbc", "uri": "jdbc:" + uri, "warehouse": t.TempDir()})
 }
 
 // each runs a test on every catalog of this build.
@@ -479,11 +473,7 @@ func TestSQLiteTwoProcesses(t *testing.T) {
 	props := map[string]string{"type": "sql", "uri": filepath.Join(dir, "c.db"), "warehouse": filepath.Join(dir, "wh")}
 	var cats []catalog.Catalog
 	for range 2 {
-		cat, err := catalog.Open(t.Context(), "iceberg", props)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cat.Close() //nolint:errcheck // read only from here
+		cat := opened(t, props)
 		cats = append(cats, cat)
 	}
 	ensure(t, cats[0])

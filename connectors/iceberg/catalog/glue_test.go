@@ -44,19 +44,10 @@ func newFakeGlue(t *testing.T) *fakeGlue {
 
 func (g *fakeGlue) open(t *testing.T, props map[string]string) catalog.Catalog {
 	t.Helper()
-	cat, err := catalog.Open(t.Context(), "iceberg", with(map[string]string{
+	return opened(t, with(map[string]string{
 		"catalog-impl": "org.apache.iceberg.aws.glue.GlueCatalog", "glue.endpoint": g.url, "warehouse": "file://" + t.TempDir(),
 		"client.region": "eu-north-1", "client.access-key-id": "AK", "client.secret-access-key": secret,
 	}, props))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cat.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return cat
 }
 
 func (g *fakeGlue) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -84,29 +84,20 @@ var userKey = map[string]string{"s3.access-key-id": "USER", "s3.secret-access-ke
 func TestTablePropertiesDoNotRedirect(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T, store *tinyS3) catalog.Catalog{
 		"sqlite": func(t *testing.T, store *tinyS3) catalog.Catalog {
-			cat, err := catalog.Open(t.Context(), "iceberg", with(store.props(), userKey, map[string]string{
+			return opened(t, with(store.props(), userKey, map[string]string{
 				"type": "jdbc", "uri": "jdbc:sqlite:" + filepath.Join(t.TempDir(), "catalog.db"), "warehouse": "s3://b/wh",
 			}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return cat
 		},
 		"rest": func(t *testing.T, store *tinyS3) catalog.Catalog {
 			back := icetest.New(icetest.NewFiles())
 			srv := httptest.NewServer(back.Handler("s3://b/wh"))
 			t.Cleanup(srv.Close)
-			cat, err := catalog.Open(t.Context(), "iceberg", with(store.props(), userKey, map[string]string{"type": "rest", "uri": srv.URL}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return cat
+			return opened(t, with(store.props(), userKey, map[string]string{"type": "rest", "uri": srv.URL}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, thief := newTinyS3(t), newTinyS3(t)
 			cat := open(t, store)
-			defer cat.Close() //nolint:errcheck // nothing is pending on it
 			_, err := catalog.EnsureTable(t.Context(), cat, ident, schema, nil, map[string]string{
 				"s3.endpoint": thief.url, "s3.access-key-id": "THIEF", "s3.secret-access-key": "SK", "client.region": "us-west-2",
 			})
@@ -164,15 +155,7 @@ func lender(t *testing.T, store *tinyS3, life time.Duration, in string) (catalog
 		_, _ = w.Write(rec.Body.Bytes())
 	}))
 	t.Cleanup(srv.Close)
-	cat, err := catalog.Open(t.Context(), "iceberg", map[string]string{"type": "rest", "uri": srv.URL, "header.X-Iceberg-Access-Delegation": "vended-credentials"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cat.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	cat := opened(t, map[string]string{"type": "rest", "uri": srv.URL, "header.X-Iceberg-Access-Delegation": "vended-credentials"})
 	return cat, func() int {
 		mu.Lock()
 		defer mu.Unlock()

@@ -17,7 +17,7 @@ func column(id int, name string, t iceberg.Type) iceberg.NestedField {
 	return iceberg.NestedField{ID: id, Name: name, Type: t}
 }
 
-func mustCompile(t testing.TB, record *connect.Schema, schema *iceberg.Schema, opts Options) (*Plan, *Columns) {
+func mustCompile(t rapid.TB, record *connect.Schema, schema *iceberg.Schema, opts Options) (*Plan, *Columns) {
 	t.Helper()
 	p, err := Compile(record, schema, opts)
 	if err != nil {
@@ -511,14 +511,7 @@ func TestNoAllocation(t *testing.T) {
 // A refused map leaves nothing behind that the next one is taken for.
 func TestAppendAfterRefusal(t *testing.T) {
 	table := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64})
-	p, err := Compile(nil, table, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := New(table)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := mustCompile(t, nil, table, Options{})
 	for _, v := range []connect.Value{object(text("id"), integer(1)), object(text("ID"), text("x"), text("id"), text("bad")), object(text("ID"), text("x"), text("id"), integer(2)), object(text("ID"), integer(1))} {
 		_ = p.Append(c, v) // the second is refused
 	}

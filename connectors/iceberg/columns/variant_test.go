@@ -141,14 +141,7 @@ func TestVariantOfManyFields(t *testing.T) {
 	for i := range n {
 		pairs = append(pairs, text(fmt.Sprintf("f%03d", n-1-i)), text(fmt.Sprintf("v%03d", n-1-i)))
 	}
-	p, err := Compile(nil, variantTable, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := New(variantTable)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, c := mustCompile(t, nil, variantTable, Options{})
 	if err := p.Append(c, object(text("c"), object(pairs...))); err != nil {
 		t.Fatal(err)
 	}
@@ -176,14 +169,7 @@ func TestVariantOfManyFields(t *testing.T) {
 func TestVariantRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := drawValue(t, 4)
-		p, err := Compile(nil, variantTable, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := New(variantTable)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, c := mustCompile(t, nil, variantTable, Options{})
 		for range 2 { // the second meets what the first left in the scratch
 			if err := p.Append(c, object(text("c"), v)); err != nil {
 				t.Fatal(err)
