@@ -3,6 +3,7 @@
 package realtest
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,10 +81,14 @@ func (s *stack) postgres(t *testing.T) {
 // catalogSuite runs the tests of package catalog that need a PostgreSQL.
 func catalogSuite(t *testing.T, db *parts.Postgres) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-run", "/postgres$", "github.com/firn-io/firn/connectors/iceberg/catalog")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", "-count", "1", "-run", "/postgres$", "github.com/firn-io/firn/connectors/iceberg/catalog")
 	cmd.Env = append(os.Environ(), "FIRN_TEST_POSTGRES="+db.URI("postgresql"))
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Errorf("tests of package catalog: %v\n%s", err, out)
+	}
+	if !bytes.Contains(out, []byte("/postgres (")) || bytes.Contains(out, []byte("--- SKIP")) {
+		t.Errorf("tests of package catalog were left out:\n%s", out)
 	}
 }
 
