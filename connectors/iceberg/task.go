@@ -247,6 +247,9 @@ func (t *Task) anotherTopic(b *connect.Batch, pos int64) error {
 
 // observe does what a cycle asks for.
 func (t *Task) observe(ctx context.Context, cy *commit.Cycle) error {
+	if s := t.tc.Group().Session(); s.Member != "" {
+		t.chain.In(s.Generation)
+	}
 	step := t.chain.Observe(cy, time.Now())
 	if step.Reset != "" {
 		t.dropFiles()

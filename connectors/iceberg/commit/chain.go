@@ -56,17 +56,20 @@ func NewChain(configHash uint64) *Chain {
 	return &Chain{task: randomID(), hash: configHash, parts: make(map[connect.TopicPartition]*chainPart), mostUnits: heldUnits, mostBytes: heldBytes}
 }
 
-// Assign adds partitions. They are closed until a cycle opens them. A new session may
-// begin with a lower generation than the last (its group was deleted): cycles of that
-// one count again.
+// Assign adds partitions. They are closed until a cycle opens them.
 func (c *Chain) Assign(parts []connect.TopicPartition, generation int32) {
 	for _, tp := range parts {
 		if c.parts[tp] == nil {
 			c.parts[tp] = &chainPart{silent: true}
 		}
 	}
-	c.epoch = min(c.epoch, generation)
+	c.In(generation)
 }
+
+// In says which generation of the group the task is in: cycles of that one count, whatever
+// was seen before. A group that was deleted, or is another Kafka cluster's, begins with low
+// generations again, and a coordinator that has not heard of it speaks for a high one.
+func (c *Chain) In(generation int32) { c.epoch = min(c.epoch, generation) }
 
 // Revoke takes partitions away.
 func (c *Chain) Revoke(parts []connect.TopicPartition) {
@@ -151,7 +154,7 @@ func (c *Chain) Observe(cy *Cycle, now time.Time) Step {
 		return Step{}
 	}
 	same := cy.Coordinator == c.coordinator
-	if same && cy.Epoch == c.epoch && cy.Sequence <= c.sequence {
+	if same && cy.Sequence <= c.sequence {
 		return Step{}
 	}
 	c.coordinator, c.epoch, c.sequence = cy.Coordinator, cy.Epoch, cy.Sequence

@@ -67,6 +67,22 @@ func TestChainIgnores(t *testing.T) {
 	}
 }
 
+// A coordinator of a group that was deleted speaks up once more: it is heard, and does not
+// silence the one of the new group.
+func TestChainOutlivesAGroup(t *testing.T) {
+	c := opened(t)
+	c.In(1)
+	zombie := said(2, 5, 0, 0, 99, 99)
+	zombie.Epoch = 15
+	if step := c.Observe(zombie, time.Now()); step.Reset == "" {
+		t.Errorf("a cycle of a later generation had the effect %+v", step)
+	}
+	c.In(1)
+	if step := c.Observe(said(1, 2, 7, 0, 10, 10), time.Now()); step.Reset == "" || step.Open[tp(0)] != 10 || !step.Flush {
+		t.Errorf("a cycle of the task's own generation had the effect %+v", step)
+	}
+}
+
 func TestChainLifeOfAUnit(t *testing.T) {
 	c := opened(t)
 	c.Advance(tp(0), 17)

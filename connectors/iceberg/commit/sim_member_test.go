@@ -245,6 +245,7 @@ func (m *member) loop(ctx context.Context) {
 		for _, x := range mail {
 			switch x := x.(type) {
 			case *Cycle:
+				m.chain.In(s.Generation)
 				m.observe(ctx, x)
 			default:
 				if m.coord != nil {
