@@ -94,11 +94,11 @@ var mutants = []mutant{
 		[]edit{{"ledger.go", "level.End = max(level.Done, r.First)", "level.End = max(level.End, r.First)"}},
 	},
 	{
-		"void-ids", "what was refused is not accepted again", unseen,
+		"void-ids", "what was refused is not accepted again", stuck,
 		[]edit{{"ledger.go", "\tl.voidLog = append(l.voidLog, id)\n\tl.void[id] = true\n", ""}},
 	},
 	{
-		"neutral", "a partition of which a file can have no rows is not compared", unseen,
+		"neutral", "a partition of which a file can have no rows is not compared", stuck,
 		[]edit{{"publish.go", "\t\tcase f != None && f >= r.Next && now >= r.Next: // neutral\n", ""}},
 	},
 	{

@@ -85,19 +85,36 @@ func (w *world) disturb() {
 			if w.pick(2) == 0 {
 				w.strike()
 			}
+		case 11:
+			if w.pick(3) == 0 {
+				w.outage()
+			}
 		}
 	}
 }
 
 func (w *world) produceSome() {
 	for _, tp := range w.partitions() {
+		if w.chance(2) {
+			w.silence(tp, time.Duration(w.pick(20_000))*time.Millisecond)
+		}
 		w.produce(tp, w.pick(6))
 	}
+}
+
+// silence lets nothing be produced to a partition for a while.
+func (w *world) silence(tp connect.TopicPartition, d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.silent[tp] = time.Now().Add(d)
 }
 
 func (w *world) produce(tp connect.TopicPartition, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if time.Now().Before(w.silent[tp]) {
+		return
+	}
 	for range n {
 		w.made[tp] = append(w.made[tp], time.Now().UnixMilli())
 	}
@@ -169,6 +186,22 @@ func (w *world) breakTable(target Target, d time.Duration, hidden bool) {
 	}
 	w.catalog.Break(target.Identifier(), errSim, ops...)
 	time.AfterFunc(d, func() { w.catalog.Mend(target.Identifier()) })
+}
+
+// outage is a table that breaks while most producers are silent, and an operator who starts
+// all tasks again because of it: the other tables are at the ends of logs that do not grow.
+func (w *world) outage() {
+	d := time.Duration(10_000+w.pick(20_000)) * time.Millisecond
+	w.breakTable(simTables[w.pick(len(simTables))], d, false)
+	for _, tp := range w.partitions() {
+		if w.chance(66) {
+			w.silence(tp, d+time.Duration(w.pick(20_000))*time.Millisecond)
+		}
+	}
+	time.Sleep(time.Duration(w.pick(8000)) * time.Millisecond)
+	for slot := range simTasks {
+		w.restart(slot)
+	}
 }
 
 // strike has the world's calamity happen.

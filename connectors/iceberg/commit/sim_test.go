@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -33,6 +34,12 @@ func defaultSeeds() int {
 		return n
 	}
 	return 40
+}
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(1000) // a quarter of the simulation's time otherwise: worlds are small and many
+	debug.SetMemoryLimit(512 << 20)
+	os.Exit(m.Run())
 }
 
 // TestSimulation runs the real coordinator, chain and publisher in fake time, against a
@@ -120,7 +127,8 @@ type world struct {
 	kafka      int  // Kafka clusters before this one
 	topicID    TopicID
 	logEnd     map[connect.TopicPartition]int64
-	made       map[connect.TopicPartition][]int64 // timestamps of the records, which do not fall
+	made       map[connect.TopicPartition][]int64   // timestamps of the records, which do not fall
+	silent     map[connect.TopicPartition]time.Time // until when nothing is produced
 	group      map[connect.TopicPartition]int64
 	watermarks int // seen
 	generation int32
@@ -178,7 +186,7 @@ func inWorld(t *testing.T, seed uint64, story func(w *world)) {
 		w := &world{
 			t: t, log: slog.New(slog.NewTextHandler(out, nil)), catalog: icetest.New(icetest.NewFiles()), topicID: TopicID{7},
 			routes: simRoutes,
-			rng:    rand.New(rand.NewPCG(seed, 1)), hash: 1, generation: 1, made: make(map[connect.TopicPartition][]int64),
+			rng:    rand.New(rand.NewPCG(seed, 1)), hash: 1, generation: 1, made: make(map[connect.TopicPartition][]int64), silent: make(map[connect.TopicPartition]time.Time),
 			logEnd: make(map[connect.TopicPartition]int64), group: make(map[connect.TopicPartition]int64),
 			owner: make(map[connect.TopicPartition]int), rows: make(map[string][]simRow), gone: make(map[string][]int64),
 		}
