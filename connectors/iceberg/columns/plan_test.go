@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/viewtest"
 )
 
 func column(id int, name string, t iceberg.Type) iceberg.NestedField {
@@ -489,10 +490,9 @@ func FuzzText(f *testing.F) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	p, c := mustCompile(t, nil, eventSchema, Options{})
-	v := eventMap(7)
-	record, sv := eventStruct(7)
-	sp, _ := mustCompile(t, record, eventSchema, Options{})
+	p, c := mustCompile(t, nil, viewtest.Table(), Options{})
+	v, sv := viewtest.Map(7), viewtest.Struct(7)
+	sp, _ := mustCompile(t, viewtest.Record(), viewtest.Table(), Options{})
 	for range 2000 { // grow the vectors
 		if err := errors.Join(p.Append(c, v), sp.Append(c, sv)); err != nil {
 			t.Fatal(err)

@@ -7,16 +7,13 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/viewtest"
 )
 
 // BenchmarkKeyedWriter is BenchmarkWriter's "struct" for a table with a key: the first load
 // of it, where every key is new, and updates of few and of many keys.
 func BenchmarkKeyedWriter(b *testing.B) {
-	record := &connect.Schema{Type: connect.StructType}
-	for k, v := range view(0) {
-		t := map[connect.Kind]connect.Type{connect.Int: connect.Int64, connect.Float: connect.Float64, connect.Bool: connect.Boolean, connect.String: connect.StringType}[v.Kind()]
-		record.Fields = append(record.Fields, connect.Field{Name: viewSchema.Field(k).Name, Schema: &connect.Schema{Type: t}})
-	}
+	record := viewtest.Record()
 	for _, bb := range []struct {
 		name   string
 		change Change
@@ -26,10 +23,10 @@ func BenchmarkKeyedWriter(b *testing.B) {
 			const distinct = 100_000
 			records := make([][]connect.Value, distinct)
 			for i := range records {
-				records[i] = view(i)
+				records[i] = viewtest.Fields(i)
 			}
 			sink := &nowhere{}
-			cfg := KeyedConfig{Config: config(sink, viewSchema), Key: []int{1}, DeleteSpec: *iceberg.UnpartitionedSpec}
+			cfg := KeyedConfig{Config: config(sink, viewtest.Table()), Key: []int{1}, DeleteSpec: *iceberg.UnpartitionedSpec}
 			cfg.Budget = NewBudget(128<<20, nil) // half of firn.memory.bytes
 			w := mustKeyed(b, cfg)
 			seal := func() {
