@@ -76,12 +76,12 @@ var mutants = []mutant{
 	},
 	{
 		"unknown-as-success", "a commit without an answer is looked for in the table", lost,
-		[]edit{{"publish.go", commitFailed, "d, floors, commitID); err != nil {\n\t\t\treturn out, nil\n"}},
+		[]edit{{"publish.go", commitFailed, "commitID, some...); err != nil {\n\t\t\treturn out, nil\n"}},
 	},
 	{
 		"unknown-as-failure", "the same, with the unit refused and its files deleted", corrupt,
 		[]edit{
-			{"publish.go", commitFailed, "d, floors, commitID); err != nil {\n\t\t\tdeleteFiles(units...)\n\t\t\tout.refused = units[0]\n\t\t\treturn out, nil\n"},
+			{"publish.go", commitFailed, "commitID, some...); err != nil {\n\t\t\tdeleteFiles(units...)\n\t\t\tout.refused = units[0]\n\t\t\treturn out, nil\n"},
 			deletedFiles, noDeleted,
 		},
 	},
@@ -143,9 +143,9 @@ var mutants = []mutant{
 
 const (
 	mismatchCase = "\t\t\texacts++\n\t\tdefault:\n\t\t\treturn mismatch, fmt.Sprintf(\"%s: the rows of [%d, %d) were filtered with floor %d, the table has %d now\", r.TopicPartition, r.First, r.Next, f, now)\n"
-	sentAgain    = "d, floors, commitID); err != nil {\n\t\t\tif t, err = p.catalog.LoadTable(ctx, target.Identifier()); err == nil {\n\t\t\t\tt, err = p.commit(ctx, t, target.Branch, d, floors, commitID)\n\t\t\t}\n\t\t}\n\t\tif err != nil {\n\t\t\treturn out, err\n"
+	sentAgain    = "commitID, some...); err != nil {\n\t\t\tif t, err = p.catalog.LoadTable(ctx, target.Identifier()); err == nil {\n\t\t\t\tt, err = p.commit(ctx, t, target.Branch, commitID, some...)\n\t\t\t}\n\t\t}\n\t\tif err != nil {\n\t\t\treturn out, err\n"
 	setProperty  = "\tif err := tx.SetProperties(iceberg.Properties{PropertyKey(branch): text}); err != nil {\n\t\treturn nil, fmt.Errorf(\"set %s: %w\", PropertyKey(branch), err)\n\t}\n"
-	commitFailed = "d, floors, commitID); err != nil {\n\t\t\treturn out, err\n"
+	commitFailed = "commitID, some...); err != nil {\n\t\t\treturn out, err\n"
 	fence        = " s.Member != fmt.Sprintf(\"m%d of %d\", m.slot, m.w.kafka)"
 )
 

@@ -38,7 +38,7 @@ type Joint struct {
 }
 
 const (
-	patience    = 2 * time.Second
+	patience    = 3 * time.Second
 	giveUpAfter = 3
 )
 

@@ -197,7 +197,7 @@ func TestJointGoesOn(t *testing.T) {
 		}
 		p := s.joint.Join()
 		never := s.joint.Join()
-		for _, want := range []time.Duration{2 * time.Second, 0} {
+		for _, want := range []time.Duration{3 * time.Second, 0} {
 			began := time.Now()
 			if err := s.try(t.Context(), p, trioTables[2], try{}); err != nil || time.Since(began) != want {
 				t.Errorf("%v after %v, want %v", err, time.Since(began), want)

@@ -14,8 +14,10 @@
 // outcome it reads the new head and decides again from the floors: a commit that did
 // land shows there. Group offsets move last, to done.
 //
-// Tables do not wait for each other. Each takes the accepted units in their order, at its
-// own pace: when its interval is over, when it has enough bytes, or when somebody waits.
+// Tables do not wait for each other, but for moments, to go in one request where the
+// catalog takes several (catalog.Joint); no guard depends on that. Each takes the accepted
+// units in their order, at its own pace: when its interval is over, when it has enough
+// bytes, or when somebody waits.
 // Done moves, partition by partition, over what all tables have, so that a table that
 // cannot be committed to holds back the offsets of the partitions that route to it and
 // no others. The chain goes on meanwhile, so the other tables get the rows of those

@@ -5,6 +5,8 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/firn-io/firn/connect"
 )
 
 // A delta is what one snapshot adds: invariant I6 of the protocol. An equality delete
@@ -15,6 +17,15 @@ type delta struct {
 	links   []planned
 	rows    []iceberg.DataFile
 	deletes []iceberg.DataFile
+	floors  string // of the table with the snapshot
+}
+
+// raise moves the floors to where the rows end.
+func (d *delta) raise(floors Floors, sources map[connect.TopicPartition]Source) {
+	for _, l := range d.links {
+		l.raise(floors, sources)
+	}
+	d.floors = floors.String()
 }
 
 // gather makes the deltas of a plan. A link whose files cannot be, or must not be, added to

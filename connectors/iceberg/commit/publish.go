@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -46,9 +47,9 @@ type outcome struct {
 	uuid     [16]byte
 }
 
-// publish tries once to bring the links that units have for target into its table, each
-// snapshot on a pinned head: one for all links that only append, and one for each that has
-// a key (see gather). After an error nothing is certain: the next try loads the table anew
+// publish tries once to bring the links that units have for target into its table, in one
+// commit on a pinned head, or a few: with a snapshot for all links that only append, and one
+// for each that has a key (see gather). After an error nothing is certain: the next try loads the table anew
 // and decides from the floors it finds, with no memory of this one. levels gives done and
 // the topic id of every partition.
 func (p *publisher) publish(ctx context.Context, target Target, units []*Unit, levels []Level, commitID [16]byte) (outcome, error) {
@@ -77,24 +78,25 @@ func (p *publisher) publish(ctx context.Context, target Target, units []*Unit, l
 		out.refused, out.reason = refused, reason
 		return out, nil
 	}
-	if len(deltas) > 1 { // only the first could go with others
-		p.joint.Leave()
-	}
 	out.through = max(p.through, watermark(t, target.Branch, p.watermark))
 	for _, l := range levels {
 		floors.raise(sources[l.TopicPartition], None, l.Done)
 	}
-	for _, d := range deltas {
-		for _, l := range d.links {
-			l.raise(floors, sources)
+	for some := range slices.Chunk(deltas, mostSnapshots) {
+		for i := range some {
+			some[i].raise(floors, sources)
 		}
-		if t, err = p.commit(ctx, t, target.Branch, d, floors, commitID); err != nil {
+		if t, err = p.commit(ctx, t, target.Branch, commitID, some...); err != nil {
 			return out, err
 		}
 		out.snapshot = t.SnapshotByName(target.Branch).SnapshotID
 	}
 	return out, nil
 }
+
+// mostSnapshots is how many snapshots one commit may add: what fails is done again, all of
+// it.
+const mostSnapshots = 16
 
 func firstWithLink(units []*Unit, target Target) *Unit {
 	for _, u := range units {
@@ -191,36 +193,39 @@ func compare(u *Unit, l *Link, floors Floors, sources map[connect.TopicPartition
 	return mismatch, fmt.Sprintf("unit %s is half in the table: %d partitions are, %d are not", u.ID, landeds, exacts)
 }
 
-// commit adds a delta as one snapshot, with the floors in its summary and, in the same
+// commit adds each delta as a snapshot, with the floors in its summary and, in the same
 // commit, as a table property. The requirements: the table's uuid, and the branch's head
 // as in t (none, if it has no snapshot). The library does not retry past a pinned head.
 // It returns the table with the new head.
-func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, d delta, floors Floors, commitID [16]byte) (*table.Table, error) {
+func (p *publisher) commit(ctx context.Context, t *table.Table, branch string, commitID [16]byte, deltas ...delta) (*table.Table, error) {
 	tx := t.NewTransactionOnBranch(branch)
 	if err := tx.AssertRefSnapshotID(branch); err != nil {
 		return nil, fmt.Errorf("pin head of %s: %w", branch, err)
 	}
-	text := floors.String()
+	rows, deletes, text := 0, 0, ""
+	for _, d := range deltas {
+		rows, deletes, text = rows+len(d.rows), deletes+len(d.deletes), d.floors
+		summary := carried(t, branch)
+		if p.position != nil {
+			summary[p.property] = p.position.String()
+		}
+		summary[SummaryKey] = text
+		summary[configKey] = configText(p.configHash)
+		summary["kafka.connect.commit-id"] = uuid.UUID(commitID).String()
+		summary["kafka.connect.task-id"] = p.task
+		if through := max(p.through, watermark(t, branch, p.watermark)); through != None {
+			summary[p.watermark] = watermarkText(p.watermark, through)
+		}
+		if err := tx.NewRowDelta(summary).AddRows(d.rows...).AddDeletes(d.deletes...).Commit(ctx); err != nil {
+			return nil, fmt.Errorf("stage %d data files and %d delete files: %w", len(d.rows), len(d.deletes), err)
+		}
+	}
 	if err := tx.SetProperties(iceberg.Properties{PropertyKey(branch): text}); err != nil {
 		return nil, fmt.Errorf("set %s: %w", PropertyKey(branch), err)
 	}
-	summary := carried(t, branch)
-	if p.position != nil {
-		summary[p.property] = p.position.String()
-	}
-	summary[SummaryKey] = text
-	summary[configKey] = configText(p.configHash)
-	summary["kafka.connect.commit-id"] = uuid.UUID(commitID).String()
-	summary["kafka.connect.task-id"] = p.task
-	if through := max(p.through, watermark(t, branch, p.watermark)); through != None {
-		summary[p.watermark] = watermarkText(p.watermark, through)
-	}
-	if err := tx.NewRowDelta(summary).AddRows(d.rows...).AddDeletes(d.deletes...).Commit(ctx); err != nil {
-		return nil, fmt.Errorf("stage %d data files and %d delete files: %w", len(d.rows), len(d.deletes), err)
-	}
 	after, err := tx.Commit(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("commit %d data files and %d delete files: %w", len(d.rows), len(d.deletes), err)
+		return nil, fmt.Errorf("commit %d data files and %d delete files: %w", rows, deletes, err)
 	}
 	return after, nil
 }

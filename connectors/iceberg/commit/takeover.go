@@ -303,8 +303,8 @@ func (d *drain) try(ctx context.Context, target Target, events []announcement, l
 		if at = cut; len(delta.rows)+len(delta.deletes) == 0 {
 			continue
 		}
-		p.position = cut
-		if t, err = p.commit(ctx, t, target.Branch, delta, floors, randomID()); err != nil {
+		p.position, delta.floors = cut, floors.String()
+		if t, err = p.commit(ctx, t, target.Branch, randomID(), delta); err != nil {
 			return err
 		}
 		d.cfg.Logger.Info("committed what a Java sink had announced", "table", target.Table, "branch", target.Branch,

@@ -325,7 +325,7 @@ func TestControlTopicCreatedAnew(t *testing.T) {
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			if _, err := p.commit(s.t.Context(), t, "main", delta{rows: []iceberg.DataFile{empty}}, Floors{}, randomID()); err != nil {
+			if _, err := p.commit(s.t.Context(), t, "main", randomID(), delta{rows: []iceberg.DataFile{empty}, floors: Floors{}.String()}); err != nil {
 				s.t.Fatal(err)
 			}
 		}
