@@ -105,11 +105,19 @@ func (ch *Channel) partitions(ctx context.Context) ([]connect.TopicPartition, er
 		if wait > createdLast {
 			return nil, fmt.Errorf("control topic %s (iceberg.control.topic) was created and has no partitions yet", ch.topic)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := pause(ctx, wait); err != nil {
+			return nil, err
 		}
+	}
+}
+
+// pause waits for d, or until ctx ends, whose error it returns then.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -39,10 +39,8 @@ func (j *KafkaJava) Strangers(ctx context.Context) ([]string, error) {
 	for _, group := range []string{j.Consumers, j.coordinators()} {
 		found, err := j.Admin.Strangers(ctx, group)
 		for errors.Is(err, kafka.ErrRebalancing) {
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(rebalancePause):
+			if err := pause(ctx, rebalancePause); err != nil {
+				return nil, err
 			}
 			found, err = j.Admin.Strangers(ctx, group)
 		}

@@ -105,15 +105,9 @@ type routed struct {
 }
 
 func (o *opener) identify(ctx context.Context, subscribed, missing []connect.TopicPartition, known map[string]TopicID) error {
-	var topics []string
-	for _, tp := range subscribed {
-		if !slices.Contains(topics, tp.Topic) {
-			topics = append(topics, tp.Topic)
-		}
-	}
 	var err error
-	if o.ids, err = o.cfg.Broker.TopicIDs(ctx, topics); err != nil {
-		return fmt.Errorf("look up topic ids: %w", err)
+	if o.ids, err = topicIDs(ctx, o.cfg.Broker, subscribed); err != nil {
+		return err
 	}
 	for _, tp := range subscribed {
 		id, ok := o.ids[tp.Topic]
@@ -129,6 +123,21 @@ func (o *opener) identify(ctx context.Context, subscribed, missing []connect.Top
 		}
 	}
 	return nil
+}
+
+// topicIDs looks up the ids of the partitions' topics.
+func topicIDs(ctx context.Context, b Broker, parts []connect.TopicPartition) (map[string]TopicID, error) {
+	var topics []string
+	for _, tp := range parts {
+		if !slices.Contains(topics, tp.Topic) {
+			topics = append(topics, tp.Topic)
+		}
+	}
+	ids, err := b.TopicIDs(ctx, topics)
+	if err != nil {
+		return nil, fmt.Errorf("look up topic ids: %w", err)
+	}
+	return ids, nil
 }
 
 // resolve finds the start of each partition: the group's offset; without one the

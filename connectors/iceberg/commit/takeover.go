@@ -238,15 +238,9 @@ func (d *drain) pass(ctx context.Context, subscribed []connect.TopicPartition, g
 func compareTargets(a, b Target) int { return strings.Compare(a.Table, b.Table) }
 
 func (d *drain) levels(ctx context.Context, subscribed []connect.TopicPartition, group map[connect.TopicPartition]int64) ([]Level, error) {
-	var topics []string
-	for _, tp := range subscribed {
-		if !slices.Contains(topics, tp.Topic) {
-			topics = append(topics, tp.Topic)
-		}
-	}
-	ids, err := d.cfg.Broker.TopicIDs(ctx, topics)
+	ids, err := topicIDs(ctx, d.cfg.Broker, subscribed)
 	if err != nil {
-		return nil, fmt.Errorf("look up topic ids: %w", err)
+		return nil, err
 	}
 	var out []Level
 	for tp, next := range group {
@@ -268,10 +262,8 @@ func (d *drain) settle(ctx context.Context, target Target, events []announcement
 			return ctx.Err()
 		}
 		d.cfg.Logger.Warn("commit of what Java has announced is not confirmed; reading the head again", "table", target.Table, "branch", target.Branch, "retry_in", wait, "error", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
+		if err := pause(ctx, wait); err != nil {
+			return err
 		}
 	}
 }
