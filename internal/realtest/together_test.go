@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -39,12 +40,18 @@ func (s *stack) together(t *testing.T) {
 		}
 		c.awaitCommitted(t, "together", s.ends(t, f.topic), time.Minute)
 	}
+	var want [][]int64
+	for _, id := range slices.Sorted(maps.Keys(f.last)) {
+		want = append(want, []int64{id, f.last[id]})
+	}
 	for _, table := range []string{"together.left", "together.right"} {
 		got, err := s.readers.Rows(t.Context(), s.restCatalog(""), table, "id", "n")
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.compare(t, "DuckDB", table, got)
+		if !slices.EqualFunc(got, want, slices.Equal[[]int64]) {
+			t.Errorf("table %s has %d rows, or others than the %d expected", table, len(got), len(want))
+		}
 	}
 	c.proven(t, "together")
 	seen.mu.Lock()
