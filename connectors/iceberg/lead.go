@@ -43,6 +43,7 @@ func (t *Task) lead(ctx context.Context) {
 		c.Wake()
 	}
 	t.generation = s.Generation
+	t.watch(s)
 }
 
 // retire has the coordinator bring what it has accepted to its end, so that the tables

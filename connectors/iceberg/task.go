@@ -61,6 +61,8 @@ type Task struct {
 	announcer *announcer
 	leader    atomic.Pointer[commit.Coordinator]
 	leading   *leadership // nil when the coordinator is another task's
+	watching  bool        // a look for members that are not Firn's is under way
+	watched   membership  // in which there were none
 
 	cancel context.CancelFunc // ends everything beside the task's goroutine
 	life   context.Context    //nolint:containedctx // of the goroutines that Start begins and Stop ends

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -91,8 +92,7 @@ func (c *Coordinator) lookForStrangers(ctx context.Context) {
 // notAlone waits for strangers to go: a worker that was killed is a member for a while.
 // If Firn has begun already it brings to an end what it has accepted, and stops.
 func (c *Coordinator) notAlone(strangers []string) error {
-	stop := &StopError{fmt.Sprintf("group %s has members that are not Firn's, probably a Java worker that runs this connector: %s "+
-		"(rows would be lost or doubled if both worked; stop the connector there, then restart it here)", c.cfg.Identity.Group, strings.Join(strangers, ", "))}
+	stop := strangersStay(c.cfg.Identity.Group, strangers)
 	if c.opened {
 		c.finishing, c.verdict = true, stop
 		return nil
@@ -103,9 +103,39 @@ func (c *Coordinator) notAlone(strangers []string) error {
 	if time.Since(c.beside.since) > strangerPatience {
 		return stop
 	}
-	c.cfg.Logger.Warn("waiting for members of the group that are not Firn's to leave it", "group", c.cfg.Identity.Group, "members", strangers)
+	tellStrangers(c.cfg.Logger, c.cfg.Identity.Group, strangers)
 	c.jobs.java.after = time.Now().Add(strangerAgain)
 	return nil
+}
+
+func strangersStay(group string, strangers []string) *StopError {
+	return &StopError{fmt.Sprintf("group %s has members that are not Firn's, probably a Java worker that runs this connector: %s "+
+		"(rows would be lost or doubled if both worked; stop the connector there, then restart it here)", group, strings.Join(strangers, ", "))}
+}
+
+func tellStrangers(log *slog.Logger, group string, strangers []string) {
+	log.Warn("waiting for members of the group that are not Firn's to leave it", "group", group, "members", strangers)
+}
+
+// AwaitAlone returns once the connector's groups have no members but Firn's, and with a
+// StopError if others stay. It asks in place of a coordinator, where there is none because
+// the others hold the connector's first partition.
+func AwaitAlone(ctx context.Context, java Java, group string, log *slog.Logger) error {
+	for since := time.Now(); ; {
+		strangers, err := java.Strangers(ctx)
+		if err != nil || len(strangers) == 0 {
+			return err
+		}
+		if time.Since(since) > strangerPatience {
+			return strangersStay(group, strangers)
+		}
+		tellStrangers(log, group, strangers)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(strangerAgain):
+		}
+	}
 }
 
 // takeOver brings what Java has announced into the tables.
