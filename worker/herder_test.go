@@ -422,6 +422,16 @@ func TestOffsets(t *testing.T) {
 	})
 }
 
+// client is a client of the fake cluster beside the workers.
+func (fx *fixture) client() *kafka.Config {
+	fx.t.Helper()
+	cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": strings.Join(fx.kafka.ListenAddrs(), ",")}, fx.vn.DialContext)
+	if err != nil {
+		fx.t.Fatal(err)
+	}
+	return cfg
+}
+
 // TestOffsetsInAnotherGroup sees that the group in which a connector keeps its offsets is
 // changed together with its consumer group.
 func TestOffsetsInAnotherGroup(t *testing.T) {
@@ -435,11 +445,7 @@ func TestOffsetsInAnotherGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		fx.wantStates(20*time.Second, a, "c", "STOPPED@a []")
-		cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": strings.Join(fx.kafka.ListenAddrs(), ",")}, fx.vn.DialContext)
-		if err != nil {
-			t.Fatal(err)
-		}
-		admin, err := kafka.NewAdmin(cfg)
+		admin, err := kafka.NewAdmin(fx.client())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -587,11 +593,7 @@ func TestLateStatusesArePutRight(t *testing.T) {
 		a := fx.worker("a", nil)
 		fx.create(a, "c", nil)
 		fx.wantStates(10*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
-		cfg, err := kafka.NewConfig(map[string]string{"bootstrap.servers": fx.kafka.ListenAddrs()[0]}, fx.vn.DialContext)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := kafka.NewProducer(cfg)
+		p, err := kafka.NewProducer(fx.client())
 		if err != nil {
 			t.Fatal(err)
 		}

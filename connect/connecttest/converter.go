@@ -141,3 +141,18 @@ func converterHostile(t *testing.T, c connect.Converter, samples [][]byte) {
 		}
 	}
 }
+
+// BenchmarkConverter measures the conversion of one record's data, in batches of 500.
+func BenchmarkConverter(b *testing.B, c connect.Converter, data []byte) {
+	var arena connect.Arena
+	b.ReportAllocs()
+	b.SetBytes(int64(len(data)))
+	for i := 0; b.Loop(); i++ {
+		if i%500 == 0 {
+			arena.Reset()
+		}
+		if _, _, err := c.ToConnect(b.Context(), &arena, "topic", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

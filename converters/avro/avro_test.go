@@ -410,22 +410,7 @@ func flatData(t testing.TB) []byte {
 }
 
 func BenchmarkFlat(b *testing.B) {
-	convert(b, converter(b, texts(flat), nil), framed(1, flatData(b)))
-}
-
-// convert measures one conversion in batches of 500.
-func convert(b *testing.B, c connect.Converter, data []byte) {
-	var arena connect.Arena
-	b.ReportAllocs()
-	b.SetBytes(int64(len(data)))
-	for i := 0; b.Loop(); i++ {
-		if i%500 == 0 {
-			arena.Reset()
-		}
-		if _, _, err := c.ToConnect(b.Context(), &arena, "topic", data); err != nil {
-			b.Fatal(err)
-		}
-	}
+	connecttest.BenchmarkConverter(b, converter(b, texts(flat), nil), framed(1, flatData(b)))
 }
 
 func BenchmarkOptional(b *testing.B) {
@@ -451,5 +436,5 @@ func BenchmarkOptional(b *testing.B) {
 		opt = append(append(opt, 2), rest[:n]...)
 		rest = rest[n:]
 	}
-	convert(b, c, framed(1, opt))
+	connecttest.BenchmarkConverter(b, c, framed(1, opt))
 }

@@ -437,26 +437,11 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-func BenchmarkPlain(b *testing.B) { convert(b, plain(b), []byte(bench)) }
+func BenchmarkPlain(b *testing.B) { connecttest.BenchmarkConverter(b, plain(b), []byte(bench)) }
 
 // BenchmarkEscapes has texts that cannot alias the document.
 func BenchmarkEscapes(b *testing.B) {
-	convert(b, plain(b), []byte(`{"id":123456,"path":"\/products\/10293","title":"a \"quoted\" word and \u00e9\ud83d\ude00","text":"the first line of a text of some length\n\tand the second, indented\n"}`))
-}
-
-// convert measures one conversion in batches of 500.
-func convert(b *testing.B, c connect.Converter, data []byte) {
-	var arena connect.Arena
-	b.ReportAllocs()
-	b.SetBytes(int64(len(data)))
-	for i := 0; b.Loop(); i++ {
-		if i%500 == 0 {
-			arena.Reset()
-		}
-		if _, _, err := c.ToConnect(b.Context(), &arena, "topic", data); err != nil {
-			b.Fatal(err)
-		}
-	}
+	connecttest.BenchmarkConverter(b, plain(b), []byte(`{"id":123456,"path":"\/products\/10293","title":"a \"quoted\" word and \u00e9\ud83d\ude00","text":"the first line of a text of some length\n\tand the second, indented\n"}`))
 }
 
 // bench has the shape of the benchmark topic's records: 12 fields, 216 bytes.
@@ -469,5 +454,5 @@ func BenchmarkEnvelope(b *testing.B) {
 		fields = append(fields, fmt.Sprintf(`{"type":%q,"optional":true,"field":%q}`, typ, name))
 	}
 	data := []byte(`{"schema":{"type":"struct","fields":[` + strings.Join(fields, ",") + `]},"payload":` + bench + `}`)
-	convert(b, converter(b), data)
+	connecttest.BenchmarkConverter(b, converter(b), data)
 }
