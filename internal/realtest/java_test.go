@@ -42,6 +42,10 @@ func (s *stack) migration(t *testing.T, name string) *migration {
 		"iceberg.control.commit.timeout-ms":   "5000",
 		"consumer.override.auto.offset.reset": "earliest",
 	})
+	// Two tasks of Java that both find no namespace make one fail on this catalog.
+	if err := call(t.Context(), http.MethodPost, s.catalog.URL+"/v1/namespaces", map[string]any{"namespace": []string{name}}, nil); err != nil {
+		t.Fatal(err)
+	}
 	admin, err := kafka.NewAdmin(s.client)
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +119,14 @@ func (m *migration) awaitNobody(t *testing.T) {
 func (m *migration) await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
+		var st connectapi.Status
+		if m.java.Running() && call(t.Context(), http.MethodGet, m.java.URL+"/connectors/"+m.name+"/status", nil, &st) == nil {
+			for _, task := range st.Tasks {
+				if task.State == "FAILED" {
+					t.Fatalf("task %d has failed on Java: %s", task.ID, task.Trace)
+				}
+			}
+		}
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s; the end of Java's log:\n%s", what, m.java.Tail())
 		}
@@ -181,9 +193,12 @@ func (m *migration) awaitRows(t *testing.T) {
 	})
 }
 
-func (m *migration) check(t *testing.T) {
+// check reads the table, after Firn was the last to write: what Java adds later is above
+// the offsets that the table stores, and firn verify says so.
+func (m *migration) check(t *testing.T, c *cluster) {
 	t.Helper()
 	m.s.verify(t, m.s.restCatalog(""), m.config["iceberg.tables"], "n", m.want)
+	c.prove(t, m.name, m.config)
 }
 
 // javaThereAndBack stops and starts everything cleanly: Java, Firn, Java, Firn.
@@ -206,7 +221,7 @@ func (s *stack) javaThereAndBack(t *testing.T) {
 		m.awaitRows(t)
 		m.remove(t, firn)
 	}
-	m.check(t)
+	m.check(t, c)
 }
 
 // javaKilled takes over from a Java sink that has announced files, moved the source
@@ -232,7 +247,33 @@ func (s *stack) javaKilled(t *testing.T) {
 	m.more(t)
 	m.post(t, c.workers[0].url)
 	m.awaitRows(t)
-	m.check(t)
+	m.check(t, c)
+}
+
+// javaBeside starts Firn while Java is at work: they share the group and its partitions,
+// but Firn does nothing before Java is gone. Members are sorted by their ids, which begin
+// with the client's: the first partition stays with Java, and Firn has no coordinator.
+func (s *stack) javaBeside(t *testing.T) {
+	m := s.migration(t, "beside")
+	c := s.cluster(t, "beside", 1, nil)
+	m.config["consumer.override.client.id"] = "a"
+	m.more(t)
+	m.post(t, m.java.URL)
+	m.awaitRows(t)
+
+	m.config["consumer.override.client.id"] = "b"
+	m.post(t, c.workers[0].url)
+	m.more(t)
+	m.await(t, "Firn to see Java", func() bool {
+		return c.workers[0].Printed("waiting for members of the group that are not Firn's")
+	})
+	m.more(t)
+	if trace := c.failure(t.Context(), m.name); trace != "" {
+		t.Fatal(trace)
+	}
+	m.drop(t, m.java.URL)
+	m.awaitRows(t)
+	m.check(t, c)
 }
 
 func closed(c chan struct{}) bool {
@@ -292,6 +333,7 @@ func (m *migration) settled(t *testing.T, action string) {
 	if n := m.tableRows(t); n > m.rows {
 		t.Fatalf("the table has %d rows of %d records", n, m.rows)
 	}
+	c.prove(t, m.name, m.config)
 
 	m.post(t, m.java.URL)
 	m.more(t)

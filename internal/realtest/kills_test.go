@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// killRounds is how many times a worker is killed; FIRN_KILL_ROUNDS says otherwise.
-func killRounds(t *testing.T) int {
+// killRounds is how many times something is killed, unless FIRN_KILL_ROUNDS says otherwise.
+func killRounds(t *testing.T, usual int) int {
 	t.Helper()
 	text, ok := os.LookupEnv("FIRN_KILL_ROUNDS")
 	if !ok {
-		return 20
+		return usual
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -40,7 +40,8 @@ func (s *stack) kills(t *testing.T) {
 	go func() { fed <- f.endlessly(ctx) }()
 	t.Cleanup(stopFeeding)
 
-	rounds := killRounds(t)
+	spark := s.spark(t)
+	rounds := killRounds(t, 20)
 	for round := range rounds {
 		k.awaitProgress(t)
 		what := turns[round%len(turns)]
@@ -55,6 +56,7 @@ func (s *stack) kills(t *testing.T) {
 	k.awaitReady(t)
 	k.awaitCommitted(t, connector, s.ends(t, f.topic), 2*time.Minute)
 	got := s.verify(t, s.restCatalog(""), "kills.readings", "n", f.want)
+	compare(t, "Spark", "kills.readings", spark.slices(t, "kills.readings", "n"), f.want)
 	k.proven(t, connector)
 	var rows int64
 	for _, slice := range f.want {

@@ -18,12 +18,13 @@ import (
 	"github.com/firn-io/firn/internal/realtest/parts"
 )
 
-// coordinates is the transform that writes where a record came from into its row.
+// coordinates is the transform that writes where a record came from into its row. (Spark
+// takes columns that are called _partition for Iceberg's own.)
 var coordinates = map[string]string{
 	"transforms":                    "at",
 	"transforms.at.type":            "org.apache.kafka.connect.transforms.InsertField$Value",
-	"transforms.at.partition.field": "_partition",
-	"transforms.at.offset.field":    "_offset",
+	"transforms.at.partition.field": "kafka_partition",
+	"transforms.at.offset.field":    "kafka_offset",
 }
 
 // sink is the config of a connector from one topic to one table, made by the sink.
@@ -143,7 +144,7 @@ func (s *stack) flightsAndReadings(t *testing.T, c *cluster, name string, sinkCa
 		t.Errorf("flights are partitioned by %v, want %v", got.Partitioning, want)
 	}
 	for column, want := range map[string]string{
-		"carrier": "string", "dep_delay": "int", "time_hour": "timestamptz", "_partition": "int", "_offset": "long",
+		"carrier": "string", "dep_delay": "int", "time_hour": "timestamptz", "kafka_partition": "int", "kafka_offset": "long",
 	} {
 		if got.Columns[column] != want {
 			t.Errorf("column %s of flights is of type %q, want %s", column, got.Columns[column], want)

@@ -20,7 +20,13 @@ func (c *cluster) proven(t *testing.T, connector string) {
 	if err := call(t.Context(), http.MethodGet, c.workers[0].url+"/connectors/"+connector+"/config", nil, &config); err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(config)
+	c.prove(t, connector, config)
+}
+
+// prove does so by a config; the connector need not run.
+func (c *cluster) prove(t *testing.T, connector string, config map[string]string) {
+	t.Helper()
+	text, err := json.Marshal(merged(config, map[string]string{"name": connector}))
 	if err != nil {
 		t.Fatal(err)
 	}

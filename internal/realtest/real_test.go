@@ -38,6 +38,7 @@ func TestReal(t *testing.T) {
 		{"JavaThereAndBack", (*stack).javaThereAndBack},
 		{"JavaKilled", (*stack).javaKilled},
 		{"JavaSettled", (*stack).javaSettled},
+		{"JavaBeside", (*stack).javaBeside},
 		{"Together", (*stack).together},
 		{"Upserts", (*stack).upserts},
 		{"Kills", (*stack).kills},

@@ -9,16 +9,18 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 )
 
 // A trap stands between the sink and the REST catalog. It can hold one commit of a
-// table, or be a catalog that is down.
+// table, or of several at once, or be a catalog that is down.
 type trap struct {
 	target string // the catalog's URL
 	suffix string // of the path of a commit's request
+	name   []byte // of the namespace, as it is in a request that commits several tables
 	holds  chan hold
 	down   atomic.Bool // every request is answered 503
 }
@@ -34,7 +36,10 @@ type hold struct {
 // trapCatalog starts a trap for the commits of a table and returns it with its URL.
 func (s *stack) trapCatalog(t *testing.T, namespace, table string) (*trap, string) {
 	t.Helper()
-	tr := &trap{target: s.catalog.URL, suffix: "/namespaces/" + namespace + "/tables/" + table, holds: make(chan hold, 1)}
+	tr := &trap{
+		target: s.catalog.URL, suffix: "/namespaces/" + namespace + "/tables/" + table, name: []byte(strconv.Quote(namespace)),
+		holds: make(chan hold, 1),
+	}
 	srv := httptest.NewServer(tr)
 	t.Cleanup(srv.Close)
 	return tr, srv.URL
@@ -57,7 +62,8 @@ func (tr *trap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client went away
 	}
-	if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, tr.suffix) {
+	if r.Method == http.MethodPost && (strings.HasSuffix(r.URL.Path, tr.suffix) ||
+		strings.HasSuffix(r.URL.Path, "/transactions/commit") && bytes.Contains(body, tr.name)) {
 		select {
 		case h := <-tr.holds:
 			tr.hold(h, r, body)

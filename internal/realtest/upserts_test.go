@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -17,33 +16,39 @@ import (
 
 // upserts brings inserts, updates and deletes of keys into two tables while workers are
 // killed, and the broker: one of format version 2 whose rows move between partitions, and one of version 3
-// whose key determines the partition. DuckDB must see the last version of each key.
+// whose key determines the partition. DuckDB and Spark must see the last version of each key.
 func (s *stack) upserts(t *testing.T) {
+	spark := s.spark(t)
 	c := s.cluster(t, "upserts", 2, nil)
 	f := &changes{feed: s.feed(t, "upserts-changes"), last: make(map[int64]int64)}
 	if err := f.play(t.Context(), 20_000); err != nil {
 		t.Fatal(err)
 	}
-	tables := map[string]string{"upserts.moving": "city", "upserts.byid": "bucket(id, 3)"}
-	for i, table := range slices.Sorted(maps.Keys(tables)) {
-		c.post(t, 0, "upserts-"+strconv.Itoa(i), sink(f.topic, table, tables[table], s.restCatalog("iceberg.catalog."), schemaless, map[string]string{
+	tables := []struct{ name, partitionBy, version string }{
+		{"upserts.moving", "city", "2"},
+		{"upserts.byid", "bucket(id, 3)", "3"},
+	}
+	for _, table := range tables {
+		c.post(t, 0, table.name, sink(f.topic, table.name, table.partitionBy, s.restCatalog("iceberg.catalog."), schemaless, map[string]string{
 			"iceberg.tables.cdc-field": "op", "iceberg.tables.default-id-columns": "id", "iceberg.control.commit.interval-ms": "500",
-			"iceberg.control.topic":                           "control-" + table,
-			"iceberg.tables.auto-create-props.format-version": map[string]string{"upserts.moving": "2", "upserts.byid": "3"}[table],
+			"iceberg.control.topic":                           "control-" + table.name,
+			"iceberg.tables.auto-create-props.format-version": table.version,
 		}))
 	}
-	for round := range killRounds(t) * 3 / 10 {
-		time.Sleep(rand.N(2 * time.Second))
+	for round := range killRounds(t, 6) {
 		if err := f.play(t.Context(), 3000); err != nil {
 			t.Fatal(err)
 		}
-		switch victim := round % (len(c.workers) + 1); victim {
-		case len(c.workers):
+		time.Sleep(rand.N(2 * time.Second)) // they are read, written and committed
+		if round%3 == 2 {
+			t.Logf("round %d, after %d changes: the broker", round+1, f.n)
 			c.kafka.Kill()
 			if err := c.kafka.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-		default:
+		} else {
+			victim := rand.IntN(len(c.workers))
+			t.Logf("round %d, after %d changes: worker %d", round+1, f.n, victim)
 			c.workers[victim].Kill()
 			c.launch(t, victim)
 		}
@@ -52,14 +57,19 @@ func (s *stack) upserts(t *testing.T) {
 	if err := f.play(t.Context(), 3000); err != nil {
 		t.Fatal(err)
 	}
-	for i, table := range slices.Sorted(maps.Keys(tables)) {
-		c.awaitCommitted(t, "upserts-"+strconv.Itoa(i), s.ends(t, f.topic), 2*time.Minute)
-		got, err := s.readers.Rows(t.Context(), s.restCatalog(""), table, "id", "n")
+	var queries []string
+	for _, table := range tables {
+		c.awaitCommitted(t, table.name, s.ends(t, f.topic), 2*time.Minute)
+		got, err := s.readers.Rows(t.Context(), s.restCatalog(""), table.name, "id", "n")
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.compare(t, table, got)
-		c.proven(t, "upserts-"+strconv.Itoa(i))
+		f.compare(t, "DuckDB", table.name, got)
+		c.proven(t, table.name)
+		queries = append(queries, "SELECT id, n FROM lake."+table.name+" ORDER BY id, n")
+	}
+	for i, got := range spark.rows(t, queries...) {
+		f.compare(t, "Spark", tables[i].name, got)
 	}
 }
 
@@ -99,7 +109,7 @@ func (c *changes) play(ctx context.Context, n int) error {
 	return c.producer.SendAll(ctx, batch)
 }
 
-func (c *changes) compare(t *testing.T, table string, got [][]int64) {
+func (c *changes) compare(t *testing.T, who, table string, got [][]int64) {
 	t.Helper()
 	var want [][]int64
 	for _, id := range slices.Sorted(maps.Keys(c.last)) {
@@ -111,11 +121,19 @@ func (c *changes) compare(t *testing.T, table string, got [][]int64) {
 			continue
 		}
 		if wrong++; wrong == 1 {
-			t.Errorf("table %s: row %d is %v, want %v", table, i, got[min(i, len(got)-1)], want[min(i, len(want)-1)])
+			t.Errorf("table %s, read by %s: row %d is %v, want %v", table, who, i, at(got, i), at(want, i))
 		}
 	}
-	if len(got) != len(want) {
-		t.Errorf("table %s has %d rows, want %d", table, len(got), len(want))
+	if wrong > 0 {
+		t.Errorf("table %s, read by %s: %d rows, want %d; %d differ", table, who, len(got), len(want), wrong)
 	}
-	t.Logf("table %s: %d changes, %d rows", table, c.n, len(got))
+	t.Logf("table %s, read by %s: %d changes, %d rows", table, who, c.n, len(got))
+}
+
+// at is row i, nil if there is none.
+func at(rows [][]int64, i int) []int64 {
+	if i < len(rows) {
+		return rows[i]
+	}
+	return nil
 }

@@ -88,11 +88,11 @@ func (s *sighting) file(path, sum string) error {
 		columns[name] = values
 	}
 	for i := range r.GetNumRows() {
-		partition, okP := number(columns["_partition"], i)
-		offset, okO := number(columns["_offset"], i)
+		partition, okP := number(columns["kafka_partition"], i)
+		offset, okO := number(columns["kafka_offset"], i)
 		n, okN := number(columns[sum], i)
 		if !okP || !okO || !okN {
-			return fmt.Errorf("row %d: no numbers in _partition, _offset or %s", i, sum)
+			return fmt.Errorf("row %d: no numbers in kafka_partition, kafka_offset or %s", i, sum)
 		}
 		s.row(int32(partition), offset, n)
 	}

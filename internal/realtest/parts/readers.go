@@ -48,8 +48,8 @@ func NewReaders(ctx context.Context, dir string) (*Readers, error) {
 	return r, os.WriteFile(r.script, readScript, 0o644)
 }
 
-// Slice is what a reader saw of one source partition, by the columns _partition and
-// _offset, and the sum of the column that was asked for.
+// Slice is what a reader saw of one source partition, by the columns
+// kafka_partition and kafka_offset, and the sum of the column that was asked for.
 type Slice struct {
 	Partition        int32
 	Rows, Offsets    int64 // all, and different ones

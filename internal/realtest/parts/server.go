@@ -112,6 +112,12 @@ func (p *Process) Await(ctx context.Context, ready func(context.Context) error) 
 	}
 }
 
+// Printed tells whether the log has a text, anywhere.
+func (p *Process) Printed(text string) bool {
+	all, err := os.ReadFile(p.Log)
+	return err == nil && bytes.Contains(all, []byte(text))
+}
+
 // Tail is the end of the log.
 func (p *Process) Tail() string {
 	const keep = 6000

@@ -7,7 +7,7 @@ The request is a JSON object on standard input:
   columns  columns to list
 The answer is a JSON object. Of columns: the rows, by DuckDB alone, since PyIceberg refuses
 tables with equality deletes. Of a sum: per reader, a list of rows, one for each value of the
-column _partition: [partition, rows, different offsets, first offset, last offset, sum];
+column kafka_partition: [partition, rows, different offsets, first offset, last offset, sum];
 and the data files with their partition values, the branch's snapshots and the columns.
 """
 
@@ -32,8 +32,8 @@ def with_duckdb(table, props, select, more):
 
 
 def slices(column):
-    return (f"_partition, count(*), count(DISTINCT _offset), min(_offset), max(_offset), sum({column})::BIGINT",
-            "GROUP BY _partition ORDER BY _partition")
+    return (f"kafka_partition, count(*), count(DISTINCT kafka_offset), min(kafka_offset), max(kafka_offset), sum({column})::BIGINT",
+            "GROUP BY kafka_partition ORDER BY kafka_partition")
 
 
 def extension_file(name):
@@ -47,11 +47,11 @@ def extension_file(name):
 def with_pyiceberg(table, column):
     import pyarrow.compute as pc
 
-    rows = table.scan(selected_fields=("_partition", "_offset", column)).to_arrow()
+    rows = table.scan(selected_fields=("kafka_partition", "kafka_offset", column)).to_arrow()
     answer = []
-    for partition in sorted(pc.unique(rows["_partition"]).to_pylist()):
-        part = rows.filter(pc.equal(rows["_partition"], partition))
-        offsets = part["_offset"]
+    for partition in sorted(pc.unique(rows["kafka_partition"]).to_pylist()):
+        part = rows.filter(pc.equal(rows["kafka_partition"], partition))
+        offsets = part["kafka_offset"]
         answer.append([partition, len(part), pc.count_distinct(offsets).as_py(), pc.min(offsets).as_py(),
                        pc.max(offsets).as_py(), pc.sum(part[column]).as_py()])
     return answer
