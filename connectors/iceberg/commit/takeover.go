@@ -130,10 +130,8 @@ func AwaitAlone(ctx context.Context, java Java, group string, log *slog.Logger) 
 			return strangersStay(group, strangers)
 		}
 		tellStrangers(log, group, strangers)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(strangerAgain):
+		if err := pause(ctx, strangerAgain); err != nil {
+			return err
 		}
 	}
 }
