@@ -35,12 +35,12 @@ func (t *Task) watch(s connect.Session) {
 			t.tc.Fail(stop)
 			return
 		}
+		if err != nil {
+			t.tc.Logger().Debug("looking for members that are not Firn's", "error", err)
+			m = membership{} // look again
+		}
 		t.mail.post(func(context.Context) error {
-			if t.watching = false; err != nil {
-				t.tc.Logger().Debug("looking for members that are not Firn's", "error", err)
-				return nil
-			}
-			t.watched = m
+			t.watching, t.watched = false, m
 			return nil
 		})
 	})
