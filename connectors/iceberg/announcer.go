@@ -116,7 +116,8 @@ func (a *announcer) announce(ctx context.Context, s *sealed) {
 	if !s.ready {
 		if err := a.complete(ctx, s); err != nil {
 			if ctx.Err() == nil && !a.isDropped(s) {
-				a.t.tc.Fail(err)
+				a.drop() // what comes after it is read again with it
+				a.t.mail.post(func(context.Context) error { return a.t.rest(err) })
 			}
 			s.discard(ctx)
 			return
@@ -129,7 +130,11 @@ func (a *announcer) announce(ctx context.Context, s *sealed) {
 		return
 	}
 	u := s.unit
-	a.t.mail.post(func(context.Context) error { a.t.chain.Sent(u, time.Now()); return nil })
+	a.t.mail.post(func(context.Context) error {
+		a.t.chain.Sent(u, time.Now())
+		a.t.stored(s.links)
+		return nil
+	})
 	for !a.isDropped(s) && !a.send(ctx, u) {
 		select {
 		case <-ctx.Done():
@@ -144,7 +149,7 @@ func (a *announcer) complete(ctx context.Context, s *sealed) error {
 	for _, l := range s.links {
 		files, err := l.pending.Wait(ctx)
 		if err != nil {
-			return fmt.Errorf("write files of table %s: %w", l.link.Table, err)
+			return writing(l.link.Table, err)
 		}
 		for _, f := range files {
 			l.link.Records += f.Count()
@@ -155,7 +160,7 @@ func (a *announcer) complete(ctx context.Context, s *sealed) error {
 		}
 		if l.deletes != nil {
 			if files, err = l.deletes.Wait(ctx); err != nil {
-				return fmt.Errorf("write delete files of table %s: %w", l.link.Table, err)
+				return writing(l.link.Table, err)
 			}
 			for _, f := range files {
 				l.link.Bytes += f.FileSizeBytes()

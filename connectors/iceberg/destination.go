@@ -33,6 +33,7 @@ type destination struct {
 	pause      time.Duration // grows with failures
 	trouble    error         // of the last load, nil after a good one
 	troubledAt time.Time     // of the first of these loads
+	unstored   unstored      // while its files cannot be stored
 	missing    bool          // the last load found no table: the next creates it
 	absent     bool          // the last load found no table, and records for it are dropped
 	refused    *evolution    // the last change that the table cannot get
@@ -128,10 +129,13 @@ func (t *Task) errant(ctx context.Context, r *connect.Record, err error) error {
 	return t.tc.Errant(ctx, r, err)
 }
 
-// blame adds the table to what is wrong with a record.
+// blame adds the table to what is wrong with a record, or with the files that it goes to.
 func (d *destination) blame(err error) error {
 	if e, ok := errors.AsType[*connect.DataError](err); ok {
 		return &connect.DataError{Msg: "table " + d.target.Table + ": " + e.Msg, Hint: e.Hint}
+	}
+	if _, ok := errors.AsType[*datafile.StorageError](err); ok {
+		return writing(d.target.Table, err)
 	}
 	return err
 }
@@ -165,6 +169,9 @@ const maxIdents = 16 << 10
 // a range that routes to d: the floor is what the table says now, and a load begun before
 // the range was opened says nothing.
 func (t *Task) meet(ctx context.Context, d *destination, tp connect.TopicPartition, r *connect.Record) (ready bool, err error) {
+	if err := d.rested(); err != nil {
+		return false, err
+	}
 	f, ok := d.floors[tp]
 	if !ok || d.table == nil {
 		if d.table == nil || d.readAt < t.opened[tp] {

@@ -41,11 +41,11 @@ func (t *Task) await(tp connect.TopicPartition, offset int64, d *destination) {
 	t.steer(tp)
 }
 
-// retry reads partitions again whose table is there, or is to be asked for again: the
-// record that needs it does that.
+// retry reads partitions again whose table is there, or is to be asked for again, or its
+// files to be stored again: the record that needs it does that.
 func (t *Task) retry() {
 	for tp, d := range t.awaited {
-		if !d.loading && (d.trouble == nil || !time.Now().Before(d.notNow)) {
+		if !d.loading && (d.trouble == nil || !time.Now().Before(d.notNow)) && d.rested() == nil {
 			delete(t.awaited, tp)
 			t.steer(tp)
 		}
@@ -53,7 +53,7 @@ func (t *Task) retry() {
 }
 
 // report shows in the task's status what has not worked for longer than the error budget:
-// what the coordinator tells, and tables that this task cannot load. It says it again when
+// what the coordinator tells, and tables that this task cannot load or store files of. It says it again when
 // something else is at fault, and takes it back when all is well.
 func (t *Task) report() {
 	if time.Since(t.reported) < reportInterval {
@@ -65,14 +65,18 @@ func (t *Task) report() {
 		texts = append(texts, t.leaderTrouble)
 	}
 	for name, d := range t.tables {
-		if d.trouble != nil && time.Since(d.troubledAt) >= commit.Budget(t.cfg.failures, t.cfg.cadence(name).Interval) {
+		budget := commit.Budget(t.cfg.failures, t.cfg.cadence(name).Interval)
+		if d.trouble != nil && time.Since(d.troubledAt) >= budget || d.unstored.err != nil && time.Since(d.unstored.since) >= budget {
 			tables = append(tables, name)
 		}
 	}
 	slices.Sort(tables)
 	for _, name := range tables {
-		d := t.tables[name]
-		texts = append(texts, fmt.Sprintf("table %s cannot be loaded since %s: %v", name, d.troubledAt.UTC().Format(time.RFC3339), d.trouble))
+		if d := t.tables[name]; d.trouble != nil {
+			texts = append(texts, fmt.Sprintf("table %s cannot be loaded since %s: %v", name, d.troubledAt.UTC().Format(time.RFC3339), d.trouble))
+		} else {
+			texts = append(texts, fmt.Sprintf("files of table %s cannot be stored since %s: %v", name, d.unstored.since.UTC().Format(time.RFC3339), d.unstored.err))
+		}
 	}
 	key := t.leaderTrouble + strings.Join(tables, " ")
 	if key == t.told {

@@ -157,6 +157,9 @@ func (t *Task) Close(ctx context.Context, parts []connect.TopicPartition, lost b
 	for _, tp := range parts {
 		t.forget(tp)
 	}
+	for _, d := range t.tables {
+		d.unstored = unstored{} // the records that need it may be another task's now
+	}
 	t.lead(ctx)
 	return nil
 }
@@ -209,6 +212,9 @@ func (t *Task) Put(ctx context.Context, b *connect.Batch) error {
 			continue // taken before the batch came again
 		}
 		if err := t.take(ctx, b.TopicPartition, r); err != nil {
+			if _, ok := errors.AsType[*unstoredError](err); ok {
+				return t.rest(err)
+			}
 			t.chain.Saw(b.TopicPartition, newest)
 			t.chain.Advance(b.TopicPartition, r.Offset) // what came before it is taken
 			if e, ok := errors.AsType[*tableError](err); ok {

@@ -335,11 +335,12 @@ func (c *Chain) hold(levels map[connect.TopicPartition]Level) {
 }
 
 // Reset closes all partitions and forgets all units. What was announced may still be
-// committed by someone; the floors will tell.
+// committed by someone; the floors will tell. A unit that was not may have been the answer
+// for which a coordinator waits: the partitions have to speak up again.
 func (c *Chain) Reset() {
 	c.units, c.held = nil, nil
 	for _, p := range c.parts {
-		*p = chainPart{silent: p.silent}
+		*p = chainPart{silent: true}
 	}
 }
 

@@ -20,6 +20,15 @@ type IO interface {
 	Remove(ctx context.Context, path string) error
 }
 
+// A StorageError says that a file could not be stored, of whatever kind the call was. There
+// is nothing wrong with its rows: they can be written again.
+type StorageError struct{ Err error }
+
+func (e *StorageError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *StorageError) Unwrap() error { return e.Err }
+
 // errDropped ends the upload of a file that nobody wants any more.
 var errDropped = errors.New("the file was dropped")
 
@@ -174,7 +183,7 @@ func (u *upload) explain(ctx context.Context, verb string, err error) error {
 	if ctx.Err() != nil {
 		return errDropped
 	}
-	return fmt.Errorf("%s data file %s: %w", verb, u.path, err)
+	return &StorageError{fmt.Errorf("%s data file %s: %w", verb, u.path, err)}
 }
 
 // withCleanup adds to err what could not be cleaned up after it.

@@ -30,6 +30,7 @@ type Files struct {
 	writes  countdown
 	closes  countdown
 	delay   time.Duration
+	refused map[string]error // by prefix of paths
 }
 
 type file struct {
@@ -54,7 +55,15 @@ func (c *countdown) tick() error {
 }
 
 // NewFiles makes an empty store.
-func NewFiles() *Files { return &Files{stored: map[string]file{}} }
+func NewFiles() *Files { return &Files{stored: map[string]file{}, refused: map[string]error{}} }
+
+// Refuse makes the start of every file whose path begins with prefix return err, until it
+// is nil.
+func (f *Files) Refuse(prefix string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused[prefix] = err
+}
 
 // FailWrite makes the n-th Write from now (1: the next) return err; it happens once.
 func (f *Files) FailWrite(n int, err error) {
@@ -134,6 +143,11 @@ func (f *Files) create(ctx context.Context, path string, exclusive bool) (storag
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for prefix, err := range f.refused {
+		if err != nil && strings.HasPrefix(path, prefix) {
+			return nil, fmt.Errorf("create %s: %w", path, err)
+		}
+	}
 	f.open++
 	f.created++
 	return &memWriter{ctx: ctx, files: f, path: path, exclusive: exclusive}, nil
