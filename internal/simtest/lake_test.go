@@ -3,6 +3,7 @@ package simtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -36,12 +37,13 @@ func (w *world) catalogFault(op icetest.Op, _ int) icetest.Fault {
 	if roll.IntN(100) < 20 {
 		f.DelayAfter = time.Duration(roll.IntN(1000)) * time.Millisecond
 	}
+	commits := op == icetest.Commit || op == icetest.CommitMany
 	switch n := roll.IntN(100); {
 	case n < 8:
 		f.Before = errCatalog
-	case n < 12 && op == icetest.Commit:
+	case n < 12 && commits:
 		f.Before = table.ErrCommitFailed
-	case n < 27 && op == icetest.Commit:
+	case n < 27 && commits:
 		f.After = errLost
 	}
 	return f
@@ -54,7 +56,10 @@ type lake struct {
 	p *process
 }
 
-var _ catalog.Catalog = lake{}
+var (
+	_ catalog.Catalog    = lake{}
+	_ catalog.MultiTable = lake{}
+)
 
 func (k lake) own(t *table.Table, err error) (*table.Table, error) {
 	if err != nil {
@@ -87,44 +92,63 @@ func (k lake) CreateNamespace(ctx context.Context, namespace table.Identifier, p
 	return k.Catalog.CreateNamespace(ctx, namespace, props)
 }
 
-// CommitTable is where a coordinator is killed now and then: just before its commit
-// lands, just after, or while it is on its way, which it may be for long; and where a
-// gateway gives a request up that lands all the same.
 func (k lake) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	if err := k.p.reach(ctx); err != nil {
+	var meta table.Metadata
+	var location string
+	err := k.commit(ctx, ident[len(ident)-1], func(ctx context.Context) (err error) {
+		meta, location, err = k.Catalog.CommitTable(ctx, ident, reqs, updates)
+		return err
+	})
+	if err != nil { // it may land still, and write to both
 		return nil, "", err
 	}
-	w, name := k.p.w, ident[len(ident)-1]
+	return meta, location, nil
+}
+
+func (k lake) CommitTransaction(ctx context.Context, commits []table.TableCommit) error {
+	return k.commit(ctx, fmt.Sprintf("%d tables", len(commits)), func(ctx context.Context) error {
+		return k.Catalog.CommitTransaction(ctx, commits)
+	})
+}
+
+// commit is where a coordinator is killed now and then: just before its commit lands, just
+// after, or while it is on its way, which it may be for long; and where a gateway gives a
+// request up that lands all the same.
+func (k lake) commit(ctx context.Context, name string, send func(context.Context) error) error {
+	if err := k.p.reach(ctx); err != nil {
+		return err
+	}
+	w := k.p.w
 	roll := w.roll("commit")
 	if roll == nil {
-		return k.Catalog.CommitTable(ctx, ident, reqs, updates)
+		return send(ctx)
 	}
 	late := time.Duration(roll.IntN(12_000)) * time.Millisecond
 	land := func(late time.Duration) {
 		w.asides.Go(func() {
 			time.Sleep(late)
-			_, _, err := k.Catalog.CommitTable(context.Background(), ident, reqs, updates)
+			err := send(context.Background())
 			w.journal.note("a late commit to %s lands: %v", name, err)
 		})
 	}
 	switch fate := roll.IntN(100); {
 	case fate < 2:
 		w.murder(k.p, "before its commit to "+name)
-		return nil, "", errDead
+		return errDead
 	case fate < 5:
 		w.murder(k.p, "after its commit to "+name)
 		land(0)
-		return nil, "", errDead
+		return errDead
 	case fate < 10:
 		w.murder(k.p, "while its commit to "+name+" is on its way, for "+late.String())
 		land(late)
-		return nil, "", errDead
+		return errDead
 	case fate < 15:
 		w.journal.note("a gateway gives up a commit of %s to %s, which lands after %v", k.p.name, name, late/4)
 		land(late / 4)
-		return nil, "", errGateway
+		return errGateway
 	}
-	return k.Catalog.CommitTable(ctx, ident, reqs, updates)
+	return send(ctx)
 }
 
 // A disk is the storage as one process sees it.
