@@ -92,9 +92,6 @@ func newWorld(t *testing.T, seed uint64, j *journal) *world {
 	if seed/2%2 == 0 { // whatever else goes by the seed
 		w.catalog.OfferMultiTable()
 	}
-	if seed/2%2 == 0 { // whatever else goes by the seed
-		w.catalog.OfferMultiTable()
-	}
 	w.own = &process{w: w, healed: make(chan struct{}), links: make(map[*link]bool)}
 	w.kafka = w.newKafka()
 	w.servers = strings.Join(w.kafka.ListenAddrs(), ",")
