@@ -20,11 +20,11 @@ build:
 test:
 	go test ./...
 
-# Real servers: Kafka, Apicurio, versitygw, the Iceberg REST fixture, PostgreSQL. The
-# first run installs them into the user's cache folder. -v, so that a skip is seen;
-# under CI=true a missing part fails.
+# Real servers: Kafka, Apicurio, versitygw, the Iceberg REST fixture, PostgreSQL, the
+# Java sink; DuckDB, PyIceberg and Spark read. The first run installs them into the
+# user's cache folder. -v, so that a skip is seen; under CI=true a missing part fails.
 test-real:
-	go test -tags real -count 1 -timeout 20m -v ./internal/realtest/...
+	go test -tags real -count 1 -timeout 40m -v ./internal/realtest/...
 
 # The simulations of the commit protocol and of whole clusters, 2,000 seeds instead of
 # 200; then with each guard of the protocol switched off; then kill -9 on real servers,
@@ -35,7 +35,7 @@ chaos:
 	go test -count 1 -timeout 30m -run '^TestSimulation$$' ./connectors/iceberg/commit ./internal/simtest \
 	  $(if $(SEED),-v -sim.seed $(SEED),-sim.seeds $(SEEDS))
 	$(if $(SEED),,$(MAKE) mutants)
-	$(if $(SEED),,FIRN_KILL_ROUNDS=$(ROUNDS) go test -tags real -count 1 -timeout 40m -v -run 'TestReal/(Kills|Upserts)' ./internal/realtest)
+	$(if $(SEED),,FIRN_KILL_ROUNDS=$(ROUNDS) go test -tags real -count 1 -timeout 60m -v -run 'TestReal/(Kills|Upserts)' ./internal/realtest)
 
 # The simulation of the commit protocol must notice when a guard is not there.
 mutants:
