@@ -8,7 +8,6 @@ const (
 	corrupt  = "CORRUPT" // a snapshot names a file that was deleted
 	stuck    = "STUCK"   // the offsets do not reach the end of the log
 	harmless = ""
-	unseen   = "?" // the model of the protocol names one (STUCK), the simulation has shown none
 )
 
 // A mutant is a guard that is switched off.
@@ -32,7 +31,11 @@ var mutants = []mutant{
 		[]edit{{"publish.go", "case now == f:\n", "case now <= r.First:\n"}},
 	},
 	{
-		"head-pin", "what failed is not sent again for a new head, as the library does when the head is not pinned", dup,
+		"head-pin", "a commit says on which head it was decided, and the library does not send it again for another", dup,
+		[]edit{{"publish.go", pinned, ""}},
+	},
+	{
+		"sent-again", "what failed is not sent again for a new head", dup,
 		[]edit{{"publish.go", commitFailed, sentAgain}},
 	},
 	{
@@ -56,7 +59,7 @@ var mutants = []mutant{
 		[]edit{{"open.go", "d := tables.D(", "d := tables.F("}},
 	},
 	{
-		"start-at-least-floor", "the same, with the least floor instead", harmless,
+		"start-at-least-floor", "the same, with the least floor instead, which a table that is new has not", lost,
 		[]edit{
 			{"open.go", "d := tables.D(", "d := tables.F("},
 			{"open.go", "\t\tall.raise(s, f.F, f.D)\n", "\t\tif old, ok := all[s]; !ok || f.F < old.F {\n\t\t\tall[s] = f\n\t\t}\n"},
@@ -67,7 +70,7 @@ var mutants = []mutant{
 		[]edit{{"publish.go", "\tfor _, l := range levels {\n\t\tfloors.raise(", "\tfloors = Floors{}\n\tfor _, l := range levels {\n\t\tfloors.raise("}},
 	},
 	{
-		"all-partitions", "all partitions of a file are compared with their floors", dup,
+		"all-partitions", "all partitions of a file are compared with their floors", lost,
 		[]edit{{"publish.go", "\tfor at, f := range l.Floors {\n\t\tr := u.Ranges[at]\n\t\tnow :=", "\tfor at, f := range l.Floors {\n\t\tif exacts+landeds > 0 {\n\t\t\tbreak\n\t\t}\n\t\tr := u.Ranges[at]\n\t\tnow :="}},
 	},
 	{
@@ -145,6 +148,7 @@ const (
 	mismatchCase = "\t\t\texacts++\n\t\tdefault:\n\t\t\treturn mismatch, fmt.Sprintf(\"%s: the rows of [%d, %d) were filtered with floor %d, the table has %d now\", r.TopicPartition, r.First, r.Next, f, now)\n"
 	sentAgain    = "commitID, some...); err != nil {\n\t\t\tif t, err = p.catalog.LoadTable(ctx, target.Identifier()); err == nil {\n\t\t\t\tt, err = p.commit(ctx, t, target.Branch, commitID, some...)\n\t\t\t}\n\t\t}\n\t\tif err != nil {\n\t\t\treturn out, err\n"
 	setProperty  = "\tif err := tx.SetProperties(iceberg.Properties{PropertyKey(branch): text}); err != nil {\n\t\treturn nil, fmt.Errorf(\"set %s: %w\", PropertyKey(branch), err)\n\t}\n"
+	pinned       = "\tif err := tx.AssertRefSnapshotID(branch); err != nil {\n\t\treturn nil, fmt.Errorf(\"pin head of %s: %w\", branch, err)\n\t}\n"
 	commitFailed = "commitID, some...); err != nil {\n\t\t\treturn out, err\n"
 	fence        = " s.Member != fmt.Sprintf(\"m%d of %d\", m.slot, m.w.kafka)"
 )

@@ -148,7 +148,7 @@ func (w *world) reconfigure() {
 func (w *world) loseOffsets() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch w.rng.IntN(6) {
+	switch w.rng.IntN(3) {
 	case 0:
 		w.log.Info("sim: group offsets lost")
 		clear(w.group)

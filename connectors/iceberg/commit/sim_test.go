@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
+	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/firn-io/firn/connect"
@@ -222,14 +223,16 @@ func (w *world) partitions() []connect.TopicPartition {
 	return out
 }
 
+// createTables has the library retry commits, if it may, in half of the worlds.
 func (w *world) createTables() {
 	ctx := w.t.Context()
+	props := iceberg.Properties{table.CommitNumRetriesKey: strconv.Itoa(4 * w.pick(2))}
 	schema := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "o", Type: iceberg.PrimitiveTypes.Int64})
 	if err := w.catalog.CreateNamespace(ctx, table.Identifier{"db"}, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	for _, target := range simTables {
-		if _, err := w.catalog.CreateTable(ctx, target.Identifier(), schema); err != nil {
+		if _, err := w.catalog.CreateTable(ctx, target.Identifier(), schema, icebergcatalog.WithProperties(props)); err != nil {
 			w.t.Fatal(err)
 		}
 	}
