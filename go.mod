@@ -35,6 +35,7 @@ require (
 	golang.org/x/sys v0.48.0
 	modernc.org/sqlite v1.57.0
 	pgregory.net/rapid v1.3.0
+	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
 
 require (

@@ -84,6 +84,7 @@ var externals = []struct{ module, only, reason string }{
 	{"github.com/apache/arrow-go/v18", "connectors/iceberg/... cli/demo bench/...", "the rest of the program moves rows, not columns"},
 	{"github.com/apache/iceberg-go", "connectors/iceberg/... cli/demo bench/...", "tables are the sink's business; the demo and the benchmark read them back"},
 	{"github.com/twmb/franz-go/pkg/kfake", "worker/local/... bench/...", "the embedded broker belongs to the local stack and to measurements"},
+	{"software.sslmate.com/src/go-pkcs12", "internal/javatls", "it does as many iterations as a file says: javatls looks first"},
 	{"modernc.org/sqlite", "connectors/iceberg/catalog/...", "one driver, registered in one place"},
 	{"github.com/xitongsys/parquet-go", "connectors/iceberg/verify internal/realtest/... bench/...", "it is the independent second reader, never on the write path"},
 }

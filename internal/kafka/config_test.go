@@ -19,6 +19,8 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/firn-io/firn/internal/javatls"
 )
 
 func TestConfigDefaultsAndValues(t *testing.T) {
@@ -57,7 +59,7 @@ func TestConfigFailures(t *testing.T) {
 		{"security.protocol=sasl_plaintext", "Invalid value GSSAPI for configuration sasl.mechanism: this build has PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512"},
 		{"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config=" + jaas, "sasl.jaas.config: sasl.mechanism SCRAM-SHA-256 needs org.apache.kafka.common.security's ScramLoginModule, not org.apache.kafka.common.security.plain.PlainLoginModule"},
 		{"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config=" + strings.TrimSuffix(jaas, ";"), `sasl.jaas.config: want LOGIN_MODULE_CLASS required option="value" … ; (is the ; at the end missing?)`},
-		{"security.protocol=SSL\nssl.truststore.location=/t.jks", "ssl.truststore.type JKS is not in this build: convert /t.jks to PEM (keytool -importkeystore to PKCS12, then openssl pkcs12) and set ssl.truststore.type=PEM"},
+		{"security.protocol=SSL\nssl.truststore.location=/t.jks", "read ssl.truststore.location: open /t.jks: no such file or directory"},
 		{"security.protocol=SSL\nssl.truststore.certificates=x", "ssl.truststore.certificates can be specified only for PEM, but ssl.truststore.type is JKS"},
 		{"security.protocol=SSL\nssl.truststore.certificates=x\nssl.truststore.type=PEM", "ssl.truststore: no certificates found in the PEM data"},
 		{"partition.assignment.strategy=org.apache.kafka.clients.consumer.StickyAssignor", "Invalid value org.apache.kafka.clients.consumer.StickyAssignor for configuration partition.assignment.strategy: this build has RangeAssignor and CooperativeStickyAssignor"},
@@ -114,6 +116,14 @@ func TestSecurity(t *testing.T) {
 		return "org.apache.kafka.common.security." + class + ` required username="alice" password="` + password + `";`
 	}
 	mtls := kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
+	side, err := javatls.Client(map[string]string{
+		"ssl.keystore.location": "../javatls/testdata/key.p12", "ssl.keystore.password": "storepass", "ssl.keystore.type": "PKCS12",
+		"ssl.truststore.location": "../javatls/testdata/trust.p12", "ssl.truststore.password": "storepass", "ssl.truststore.type": "PKCS12",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	java := kfake.TLS(&tls.Config{Certificates: side.Certificates, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: side.RootCAs})
 	tests := []struct {
 		name  string
 		opts  []kfake.Opt
@@ -139,6 +149,10 @@ func TestSecurity(t *testing.T) {
 		{"client certificate inline", []kfake.Opt{mtls}, map[string]string{
 			"security.protocol": "SSL", "ssl.truststore.type": "PEM", "ssl.truststore.certificates": string(pemCert),
 			"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": string(pemCert), "ssl.keystore.key": string(pemKey),
+		}, true},
+		{"stores of Java", []kfake.Opt{java}, map[string]string{
+			"security.protocol": "SSL", "ssl.truststore.location": "../javatls/testdata/trust.jks", "ssl.truststore.password": "storepass",
+			"ssl.keystore.location": "../javatls/testdata/key.jks", "ssl.keystore.password": "storepass", "ssl.key.password": "keypass",
 		}, true},
 		{"client certificate in a file", []kfake.Opt{mtls}, map[string]string{
 			"security.protocol": "SSL", "ssl.truststore.type": "PEM", "ssl.truststore.certificates": string(pemCert),
