@@ -32,6 +32,10 @@ type fileColumn struct {
 	absent []int // definition level to the first node that is not there
 	class  class
 	want   int // place among the wanted columns; -1
+
+	// metadata is the place of the column with the other half of a variant's values, which
+	// itself has no leaf; -1 for what is no variant.
+	metadata int
 }
 
 // readFile reads the rows of a Parquet file. wanted are columns whose values are to be
@@ -112,6 +116,7 @@ func openParquet(content io.ReaderAt, size int64) (*reader.ParquetReader, error)
 // columns maps the columns of a file to those of the table by their field ids.
 func (h *rowHasher) columns(r *reader.ParquetReader, wanted []int) ([]fileColumn, error) {
 	var cols []fileColumn
+	metadata := make(map[int]int) // of variants: leaf to place
 	found := false
 	seen := make(map[string]bool)
 	for i, path := range r.SchemaHandler.ValueColumns {
@@ -121,10 +126,20 @@ func (h *rowHasher) columns(r *reader.ParquetReader, wanted []int) ([]fileColumn
 		seen[path] = true
 		e := r.SchemaHandler.SchemaElements[r.SchemaHandler.MapIndex[path]]
 		if e.FieldID == nil {
+			half, err := h.variantHalf(r, path)
+			switch {
+			case err != nil:
+				return nil, err
+			case half != nil && half.isMeta:
+				metadata[half.leaf] = len(cols)
+				cols = append(cols, fileColumn{index: int64(i), leaf: -1, want: -1, metadata: -1, absent: half.absent})
+			case half != nil:
+				cols = append(cols, fileColumn{index: int64(i), leaf: half.leaf, want: -1, class: semistructured, absent: half.absent})
+			}
 			continue
 		}
 		found = true
-		c := fileColumn{index: int64(i), leaf: -1, want: -1}
+		c := fileColumn{index: int64(i), leaf: -1, want: -1, metadata: -1}
 		if l, ok := h.byID[int(*e.FieldID)]; ok {
 			c.leaf, c.class = l, h.leaves[l].class
 		}
@@ -145,7 +160,24 @@ func (h *rowHasher) columns(r *reader.ParquetReader, wanted []int) ([]fileColumn
 	if !found {
 		return nil, cannot("its columns have no field ids")
 	}
-	return cols, nil
+	return cols, h.pair(cols, metadata)
+}
+
+// pair joins the halves of variants.
+func (h *rowHasher) pair(cols []fileColumn, metadata map[int]int) error {
+	for i := range cols {
+		if c := &cols[i]; c.leaf >= 0 && c.class == semistructured {
+			var ok bool
+			if c.metadata, ok = metadata[c.leaf]; !ok {
+				return cannot("variant %s has no metadata", h.leaves[c.leaf].name)
+			}
+			delete(metadata, c.leaf)
+		}
+	}
+	for l := range metadata {
+		return cannot("variant %s has no value", h.leaves[l].name)
+	}
+	return nil
 }
 
 // absentNodes tells for each definition level below the highest which node of the path
@@ -205,6 +237,11 @@ func (b *block) read(r *reader.ParquetReader, n int) error {
 		}
 		b.data[i] = blockColumn{values: values, rls: rls, dls: dls}
 	}
+	for i, c := range b.cols {
+		if c.metadata >= 0 && len(b.data[c.metadata].values) != len(b.data[i].values) {
+			return fmt.Errorf("the two parts of variant %s have %d and %d values", b.h.leaves[c.leaf].name, len(b.data[c.metadata].values), len(b.data[i].values))
+		}
+	}
 	return nil
 }
 
@@ -241,7 +278,12 @@ func (b *block) take(c *fileColumn, d *blockColumn) error {
 				return err
 			}
 		}
-		if c.leaf >= 0 {
+		switch {
+		case c.metadata >= 0:
+			if err := b.h.fileVariant(c, int(rl), b.data[c.metadata].values[d.at-1], v); err != nil {
+				return err
+			}
+		case c.leaf >= 0:
 			if err := b.h.fileValue(c, int(rl), v); err != nil {
 				return err
 			}

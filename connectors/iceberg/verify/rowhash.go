@@ -20,13 +20,12 @@ import (
 // for each the repetition level and either the value or the node of the path that is not
 // there. Nodes are counted rather than definition levels, which depend on what is required.
 type rowHasher struct {
-	seed    maphash.Seed
-	nodes   []*node
-	leaves  []leaf
-	byID    map[int]int // field id to place in leaves
-	skipped []string    // columns that are not compared
-	bufs    [][]byte    // streams of the row at hand
-	sums    []uint64
+	seed   maphash.Seed
+	nodes  []*node
+	leaves []leaf
+	byID   map[int]int // field id to place in leaves
+	bufs   [][]byte    // streams of the row at hand
+	sums   []uint64
 }
 
 // A leaf is a primitive column.
@@ -46,6 +45,7 @@ const (
 	decimal
 	boolean
 	binaryText
+	semistructured // a variant
 )
 
 type nodeKind uint8
@@ -55,7 +55,6 @@ const (
 	structNode
 	listNode
 	mapNode
-	skippedNode
 )
 
 // A node is a column or a part of one.
@@ -109,9 +108,6 @@ func (h *rowHasher) node(id int, name string, t iceberg.Type, level int) (*node,
 		if err = kid(t.KeyID, name+".key", t.KeyType, level+1); err == nil {
 			err = kid(t.ValueID, name+".value", t.ValueType, level+1)
 		}
-	case iceberg.VariantType:
-		n.kind = skippedNode
-		h.skipped = append(h.skipped, "column "+name+" is a variant, whose forms differ: its values are not compared")
 	default:
 		var c class
 		if c, err = classOf(name, t); err == nil {
@@ -137,6 +133,8 @@ func classOf(name string, t iceberg.Type) (class, error) {
 		return decimal, nil
 	case iceberg.StringType, iceberg.BinaryType, iceberg.FixedType, iceberg.UUIDType:
 		return binaryText, nil
+	case iceberg.VariantType:
+		return semistructured, nil
 	}
 	return 0, cannot("column %s has type %s", name, t)
 }
@@ -216,9 +214,6 @@ func (h *rowHasher) batch(b arrow.RecordBatch, each func(i int, leaves []uint64)
 
 // visit adds element i of a column to the streams. depth is the node's place on its path.
 func (h *rowHasher) visit(n *node, col arrow.Array, i, rl, depth int) error {
-	if n.kind == skippedNode {
-		return nil
-	}
 	if e, ok := col.(array.ExtensionArray); ok {
 		col = e.Storage()
 	}
@@ -240,7 +235,7 @@ func (h *rowHasher) visit(n *node, col arrow.Array, i, rl, depth int) error {
 		return nil
 	case listNode, mapNode:
 		return h.elements(n, col, i, rl, depth)
-	case leafNode, skippedNode:
+	case leafNode:
 	}
 	return h.value(n, col, i, rl)
 }
@@ -301,6 +296,14 @@ func (h *rowHasher) value(n *node, col arrow.Array, i, rl int) error {
 		h.bufs[n.leaf] = append(h.bufs[n.leaf], col.Value(i)...)
 	case *array.FixedSizeBinary:
 		h.bufs[n.leaf] = append(h.bufs[n.leaf], col.Value(i)...)
+	case *array.Struct:
+		metadata, value, err := variantParts(col, i)
+		if err == nil {
+			err = h.variant(n.leaf, metadata, value)
+		}
+		if err != nil {
+			return fmt.Errorf("column %s: %w", n.name, err)
+		}
 	default:
 		return cannot("column %s comes as %s", n.name, col.DataType())
 	}

@@ -146,7 +146,6 @@ func Run(ctx context.Context, job Job) (*Report, error) {
 		return nil, err
 	}
 	r := &run{Job: &job, rows: rows, report: &Report{Ranges: job.Ranges, Files: len(job.Table.Data)}}
-	r.report.Unchecked = append(r.report.Unchecked, rows.skipped...)
 	for _, p := range job.Ranges {
 		r.total += max(0, p.Next-p.First)
 	}
