@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 
 	"golang.org/x/sync/errgroup"
@@ -53,11 +54,11 @@ func workerConfig(path string, log *slog.Logger, check func(map[string]string) (
 // The API is served before the worker has joined its group, as Java does, and
 // until the worker has left it: followers may still forward requests to it.
 func runWorker(ctx context.Context, o worker.Options, started func(restURL string)) error {
-	listeners, err := rest.Listen(ctx, o.Config.Listeners)
+	listeners, err := rest.Listen(ctx, o.Config.Listeners, o.Config.ServerTLS)
 	if err != nil {
 		return startError(err)
 	}
-	o.AdvertisedURL = o.Config.Advertise(listeners[0].Addr())
+	o.AdvertisedURL = o.Config.Advertise(addresses(listeners))
 	w, err := worker.New(o)
 	if err != nil {
 		for _, ln := range listeners {
@@ -65,7 +66,7 @@ func runWorker(ctx context.Context, o worker.Options, started func(restURL strin
 		}
 		return startError(err)
 	}
-	server := rest.New(rest.Options{Herder: w.Herder(), Listeners: listeners, Logger: o.Logger})
+	server := rest.New(rest.Options{Herder: w.Herder(), Listeners: listeners, Logger: o.Logger, TLS: o.Config.ClientTLS})
 	o.Logger.Info("REST API is listening", "url", o.AdvertisedURL)
 	if started != nil {
 		started(o.AdvertisedURL)
@@ -81,4 +82,11 @@ func runWorker(ctx context.Context, o worker.Options, started func(restURL strin
 		return w.Run(gctx)
 	})
 	return g.Wait()
+}
+
+func addresses(listeners []net.Listener) (addrs []net.Addr) {
+	for _, ln := range listeners {
+		addrs = append(addrs, ln.Addr())
+	}
+	return addrs
 }

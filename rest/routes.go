@@ -212,7 +212,11 @@ func (s *Server) write(w http.ResponseWriter, status int, contentType string, bo
 }
 
 func location(req *http.Request, name string) string {
-	return "http://" + req.Host + "/connectors/" + url.PathEscape(name)
+	scheme := "http://"
+	if req.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + req.Host + "/connectors/" + url.PathEscape(name)
 }
 
 type errorBody struct {

@@ -5,12 +5,12 @@
 // could look at them; docs and tests name the differences. It keeps no state besides its
 // listeners: each request has its own goroutine, waits for the Herder for 90 seconds at
 // most, and holds at most one body of bounded size. It decides nothing about connectors,
-// never imports the worker, and does no authentication: listen on this machine or put a
-// proxy in front.
+// never imports the worker, and does no authentication but that of TLS.
 package rest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,24 +35,20 @@ type Options struct {
 	Listeners []net.Listener // from Listen, or any; Run closes them
 	Logger    *slog.Logger   // nil: slog.Default
 	Client    *http.Client   // for forwarding to other workers; nil: one of its own
+	TLS       *tls.Config    // of that one, for workers on https; nil: Go's defaults
 	Commit    string         // shown by GET /: which build this is; "" counts as unknown
 }
 
-// Listen binds the addresses of the worker config's listeners ("http://127.0.0.1:8083");
-// port 0 picks a free one, which the listener's Addr tells. Either all are bound or none.
-func Listen(ctx context.Context, listeners []string) ([]net.Listener, error) {
+// Listen binds the addresses of the worker config's listeners ("http://127.0.0.1:8083",
+// "https://:8443"), in their order; port 0 picks a free one, which the listener's Addr
+// tells. Those of https answer with secure. Either all are bound or none.
+func Listen(ctx context.Context, listeners []string, secure *tls.Config) ([]net.Listener, error) {
 	var bound []net.Listener
 	for _, l := range listeners {
-		u, err := url.Parse(l)
-		if err == nil && !strings.EqualFold(u.Scheme, "http") {
-			err = errors.New("only http is served")
-		}
+		ln, err := listen(ctx, l, secure)
 		if err == nil {
-			var ln net.Listener
-			if ln, err = new(net.ListenConfig).Listen(ctx, "tcp", u.Host); err == nil {
-				bound = append(bound, ln)
-				continue
-			}
+			bound = append(bound, ln)
+			continue
 		}
 		for _, ln := range bound {
 			err = errors.Join(err, ln.Close())
@@ -60,6 +56,25 @@ func Listen(ctx context.Context, listeners []string) ([]net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", l, err)
 	}
 	return bound, nil
+}
+
+func listen(ctx context.Context, listener string, secure *tls.Config) (net.Listener, error) {
+	u, err := url.Parse(listener)
+	if err != nil {
+		return nil, err
+	}
+	https := strings.EqualFold(u.Scheme, "https")
+	switch {
+	case https && secure == nil:
+		return nil, errors.New("https needs a certificate")
+	case !https && !strings.EqualFold(u.Scheme, "http"):
+		return nil, errors.New("only http and https are served")
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", u.Host)
+	if err != nil || !https {
+		return ln, err
+	}
+	return tls.NewListener(ln, secure), nil
 }
 
 // A Server answers requests until its Run ends.
@@ -80,7 +95,7 @@ func New(o Options) *Server {
 	}
 	if s.client == nil {
 		s.client = &http.Client{
-			Transport:     &http.Transport{DisableKeepAlives: true}, // as Java: one connection per request, no proxy between workers
+			Transport:     &http.Transport{TLSClientConfig: o.TLS, DisableKeepAlives: true}, // as Java: one connection per request, no proxy between workers
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}

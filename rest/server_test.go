@@ -182,12 +182,12 @@ func TestTaskConfigsOfAnotherWorkerAreNotForwarded(t *testing.T) {
 }
 
 func TestListenAndRun(t *testing.T) {
-	listeners, err := rest.Listen(t.Context(), []string{"http://127.0.0.1:0"})
+	listeners, err := rest.Listen(t.Context(), []string{"http://127.0.0.1:0"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := listeners[0].Addr().String()
-	if _, err := rest.Listen(t.Context(), []string{"http://127.0.0.1:0", "http://" + addr}); err == nil || !strings.Contains(err.Error(), addr) {
+	if _, err := rest.Listen(t.Context(), []string{"http://127.0.0.1:0", "http://" + addr}, nil); err == nil || !strings.Contains(err.Error(), addr) {
 		t.Errorf("listening twice on %s failed with %v, want an error that names it", addr, err)
 	}
 	ctx, stop := context.WithCancel(t.Context())

@@ -1,10 +1,10 @@
 package worker
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -28,6 +28,11 @@ type Config struct {
 
 	Listeners []string // URLs as configured; port 0 picks one
 
+	// AdminListeners serve /admin apart from everything else. NoAdmin: nobody serves it;
+	// with neither the Listeners do.
+	AdminListeners []string
+	NoAdmin        bool
+
 	ConfigTopic, OffsetTopic, StatusTopic Topic
 
 	SessionTimeout, RebalanceTimeout, HeartbeatInterval time.Duration
@@ -48,7 +53,11 @@ type Config struct {
 	MetadataMaxAge              time.Duration
 	MemoryBytes                 int64 // firn.memory.bytes: shared by the running tasks
 
-	advertisedHost, advertisedPort string
+	// The TLS of https listeners, nil if there are none, and that of requests to other
+	// workers, nil if its stores cannot be read and this worker serves no https.
+	ServerTLS, AdminTLS, ClientTLS *tls.Config
+
+	advertisedProtocol, advertisedHost, advertisedPort string
 
 	providers providers // of variables in connector configs
 }
@@ -93,6 +102,7 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 		KeyConverter:   v["key.converter"],
 		ValueConverter: v["value.converter"],
 		Listeners:      v.List(keyListeners),
+		AdminListeners: v.List(keyAdminListeners),
 
 		ConfigTopic: storage("config", v, props, 1),
 		OffsetTopic: storage("offset", v, props, int32(v.Int("offset.storage.partitions"))),
@@ -121,15 +131,24 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 		MetadataMaxAge:    v.Millis("metadata.max.age.ms"),
 		MemoryBytes:       v.Int(keyMemoryBytes),
 
-		advertisedHost: v["rest.advertised.host.name"],
-		advertisedPort: v["rest.advertised.port"],
+		advertisedProtocol: v["rest.advertised.listener"],
+		advertisedHost:     v["rest.advertised.host.name"],
+		advertisedPort:     v["rest.advertised.port"],
 	}
-	err = errors.Join(err, c.cross())
+	if admin, given := props[keyAdminListeners]; given && strings.TrimSpace(admin) == "" {
+		c.NoAdmin = true
+	}
+	warning, terr := c.secureREST()
+	err = errors.Join(err, c.cross(), terr)
 	client, kerr := kafka.NewConfig(c.foreign(def), nil)
 	if err = errors.Join(err, kerr); err != nil {
 		return nil, nil, err
 	}
-	return c, c.warnings(def, client.Unknown()), nil
+	warnings := c.warnings(def, client.Unknown())
+	if warning != "" {
+		warnings = append(warnings, warning)
+	}
+	return c, warnings, nil
 }
 
 // cross checks keys against each other.
@@ -187,40 +206,6 @@ func (c *Config) warnings(def *connect.ConfigDef, unknownToClient []string) (lin
 		lines = append(lines, "security.protocol is for the worker's own clients: sink tasks read without it unless the security settings are repeated with the prefix consumer. (and producer. for dead-letter topics)")
 	}
 	return lines
-}
-
-// Advertise is the URL under which other workers reach this one, given the address that
-// the REST server is bound to: rest.advertised.*, else the listener's host, else an
-// address of this machine.
-func (c *Config) Advertise(bound net.Addr) string {
-	host, port, _ := net.SplitHostPort(bound.String()) // an address without a port is left out below
-	if len(c.Listeners) > 0 {
-		if u, err := url.Parse(c.Listeners[0]); err == nil && u.Hostname() != "" {
-			host = u.Hostname()
-		}
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = localAddress()
-	}
-	if c.advertisedHost != "" {
-		host = c.advertisedHost
-	}
-	if c.advertisedPort != "" {
-		port = c.advertisedPort
-	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
-}
-
-// localAddress is an address of this machine that others may reach, the loopback's if
-// there is none.
-func localAddress() string {
-	addrs, _ := net.InterfaceAddrs() // the loopback serves as well
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
-		}
-	}
-	return "127.0.0.1"
 }
 
 // workerID is the host:port of an advertised URL.

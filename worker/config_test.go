@@ -94,7 +94,7 @@ func TestAdvertise(t *testing.T) {
 		if err != nil {
 			t.Fatalf("NewConfig(%v): %v", tt.props, err)
 		}
-		if got := c.Advertise(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 18083}); got != tt.want {
+		if got := c.Advertise([]net.Addr{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 18083}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 18443}}); got != tt.want {
 			t.Errorf("with %v advertises %q, want %q", tt.props, got, tt.want)
 		}
 	}

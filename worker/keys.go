@@ -12,21 +12,22 @@ import (
 
 // The property names that code reads; the tables below declare them all.
 const (
-	keyBootstrap     = "bootstrap.servers"
-	keyGroupID       = "group.id"
-	keyListeners     = "listeners"
-	keyMemoryBytes   = "firn.memory.bytes"
-	keySignature     = "inter.worker.signature.algorithm"
-	keyVerification  = "inter.worker.verification.algorithms"
-	keyGeneration    = "inter.worker.key.generation.algorithm"
-	keyOverrides     = "connector.client.config.override.policy"
-	keyAllowlist     = "connector.client.config.override.allowlist"
-	prefixConsumer   = "consumer."
-	prefixProducer   = "producer."
-	prefixAdmin      = "admin."
-	overrideConsumer = "consumer.override."
-	overrideProducer = "producer.override."
-	overrideAdmin    = "admin.override."
+	keyBootstrap      = "bootstrap.servers"
+	keyGroupID        = "group.id"
+	keyListeners      = "listeners"
+	keyAdminListeners = "admin.listeners"
+	keyMemoryBytes    = "firn.memory.bytes"
+	keySignature      = "inter.worker.signature.algorithm"
+	keyVerification   = "inter.worker.verification.algorithms"
+	keyGeneration     = "inter.worker.key.generation.algorithm"
+	keyOverrides      = "connector.client.config.override.policy"
+	keyAllowlist      = "connector.client.config.override.allowlist"
+	prefixConsumer    = "consumer."
+	prefixProducer    = "producer."
+	prefixAdmin       = "admin."
+	overrideConsumer  = "consumer.override."
+	overrideProducer  = "producer.override."
+	overrideAdmin     = "admin.override."
 )
 
 // commonKeys are the keys of every worker. Kafka client keys (security.protocol, sasl.*,
@@ -51,6 +52,8 @@ var commonKeys = []connect.ConfigKey{
 	{Name: keyOverrides, Type: connect.TypeString, Default: new("All"), Importance: connect.Medium, Doc: "Which client properties a connector may override: All, None, Principal or Allowlist.", Check: oneOf("All", "None", "Principal", "Allowlist")},
 	{Name: keyAllowlist, Type: connect.TypeList, Default: new(""), Importance: connect.Medium, Doc: "The properties that policy Allowlist allows."},
 	{Name: keyListeners, Type: connect.TypeList, Default: new("http://127.0.0.1:8083"), Importance: connect.Low, Doc: "Where the REST API listens; http://:8083 is every interface. Unlike Java's, the default is this machine alone.", Check: checkListeners},
+	{Name: keyAdminListeners, Type: connect.TypeList, Importance: connect.Low, Doc: "Where /admin is served, apart from the rest of the API; empty is nowhere, absent is with the rest.", Check: checkAdminListeners},
+	{Name: keyClientAuth, Type: connect.TypeString, Default: new("none"), Importance: connect.Low, Doc: "Whether clients of https listeners show a certificate: none, requested or required.", Check: oneOf(clientAuths...)},
 	{Name: "rest.advertised.host.name", Type: connect.TypeString, Importance: connect.Low, Doc: "Host under which other workers reach this one."},
 	{Name: "rest.advertised.port", Type: connect.TypeInt, Importance: connect.Low, Doc: "Port under which other workers reach this one.", Check: atLeast(1)},
 	{Name: "rest.advertised.listener", Type: connect.TypeString, Importance: connect.Low, Doc: "Protocol under which other workers reach this one.", Check: oneOfFold("http", "https")},
@@ -93,7 +96,7 @@ var standaloneKeys = []connect.ConfigKey{
 // config providers, topics. What a client does not know it reports itself.
 var otherPrefixes = []string{
 	prefixConsumer, prefixProducer, prefixAdmin, "key.converter.", "value.converter.", "header.converter.",
-	"config.providers.", "config.storage.", "offset.storage.", "status.storage.", "metrics.context.",
+	prefixHTTPS, "config.providers.", "config.storage.", "offset.storage.", "status.storage.", "metrics.context.",
 }
 
 func atLeast(low int64) func(string) error {
@@ -176,16 +179,16 @@ func checkVerification(value string) error {
 var listenerForm = regexp.MustCompile(`^(?i:http|https)://(\[[0-9A-Fa-f:.%]+\]|[^/:\[\]]*):([0-9]{1,5})/?$`)
 
 func checkListeners(value string) error {
-	items := connect.SplitList(value)
-	if len(items) == 0 {
-		return javaErrorf("at least one URL is expected, ex: http://localhost:8080,http://localhost:8443.")
+	if len(connect.SplitList(value)) == 0 {
+		return javaErrorf("at least one URL is expected, ex: http://localhost:8080,https://localhost:8443.")
 	}
-	for _, item := range items {
-		switch {
-		case !listenerForm.MatchString(item):
+	return checkAdminListeners(value)
+}
+
+func checkAdminListeners(value string) error {
+	for _, item := range connect.SplitList(value) {
+		if !listenerForm.MatchString(item) {
 			return javaErrorf("listener %q does not have the form protocol://host:port", item)
-		case strings.HasPrefix(strings.ToLower(item), "https:"):
-			return javaErrorf("listener %q: this build serves no https; listen on http://127.0.0.1 behind a proxy that does", item)
 		}
 	}
 	return nil

@@ -61,7 +61,7 @@ func New(o Options) (*Worker, error) {
 	}
 	if o.Client == nil {
 		o.Client = &http.Client{
-			Transport:     &http.Transport{ResponseHeaderTimeout: time.Minute, DisableKeepAlives: true}, // no proxy between workers
+			Transport:     &http.Transport{TLSClientConfig: o.Config.ClientTLS, ResponseHeaderTimeout: time.Minute, DisableKeepAlives: true}, // no proxy between workers
 			Timeout:       time.Minute,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
