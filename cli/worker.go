@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -38,6 +39,9 @@ func workerConfig(path string, log *slog.Logger, check func(map[string]string) (
 	if err != nil {
 		return nil, configError(err)
 	}
+	if path := loginConfig(os.Getenv("KAFKA_OPTS")); path != "" && props[keyLoginConfig] == "" {
+		props[keyLoginConfig] = path
+	}
 	cfg, warnings, err := check(props)
 	for _, w := range warnings {
 		log.Warn(w, "file", path)
@@ -46,6 +50,20 @@ func workerConfig(path string, log *slog.Logger, check func(map[string]string) (
 		return nil, configError(fmt.Errorf("%s:\n%w", path, err))
 	}
 	return cfg, nil
+}
+
+// keyLoginConfig is a system property of a Java worker, whose start script passes it on
+// from KAFKA_OPTS, and a property of the file here.
+const keyLoginConfig = "java.security.auth.login.config"
+
+// loginConfig finds the JAAS file in KAFKA_OPTS.
+func loginConfig(opts string) (path string) {
+	for option := range strings.FieldsSeq(opts) {
+		if value, ok := strings.CutPrefix(option, "-D"+keyLoginConfig+"="); ok {
+			path = strings.Trim(strings.TrimPrefix(value, "="), `"'`)
+		}
+	}
+	return path
 }
 
 // runWorker runs a worker and its REST server until ctx ends. started, if not nil,
@@ -66,7 +84,7 @@ func runWorker(ctx context.Context, o worker.Options, started func(restURL strin
 		}
 		return startError(err)
 	}
-	server := rest.New(rest.Options{Herder: w.Herder(), Listeners: listeners, Logger: o.Logger, TLS: o.Config.ClientTLS})
+	server := rest.New(rest.Options{Herder: w.Herder(), Listeners: listeners, Logger: o.Logger, TLS: o.Config.ClientTLS, Users: o.Config.Users})
 	o.Logger.Info("REST API is listening", "url", o.AdvertisedURL)
 	if started != nil {
 		started(o.AdvertisedURL)

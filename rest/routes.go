@@ -24,6 +24,18 @@ func (s *Server) router() http.Handler {
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) { s.plain(w, http.StatusNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { s.plain(w, http.StatusMethodNotAllowed) })
 
+	r.Group(s.public)
+	// Requests of other workers, who have no password: the herder checks their signature.
+	r.Post("/connectors/{name}/tasks", s.handle(s.putTasks))
+	r.Put("/connectors/{name}/fence", s.handle(s.fence))
+	return s.front(r)
+}
+
+// public are the endpoints of users.
+func (s *Server) public(r chi.Router) {
+	if s.users != nil {
+		r.Use(s.authenticate)
+	}
 	r.Get("/", s.handle(s.root))
 	r.Get("/health", s.handle(s.health))
 
@@ -40,8 +52,6 @@ func (s *Server) router() http.Handler {
 	r.Put("/connectors/{name}/stop", s.handle(s.target(entities.Stopped, http.StatusNoContent)))
 	r.Post("/connectors/{name}/restart", s.handle(s.restart))
 	r.Get("/connectors/{name}/tasks", s.handle(s.tasks))
-	r.Post("/connectors/{name}/tasks", s.handle(s.putTasks))
-	r.Put("/connectors/{name}/fence", s.handle(s.fence))
 	r.Get("/connectors/{name}/tasks/{task}/status", s.handle(s.taskStatus))
 	r.Post("/connectors/{name}/tasks/{task}/restart", s.handle(s.restartTask))
 	r.Get("/connectors/{name}/topics", s.handle(s.topics))
@@ -53,7 +63,6 @@ func (s *Server) router() http.Handler {
 	r.Get("/connector-plugins", s.handle(s.plugins))
 	r.Get("/connector-plugins/{plugin}/config", s.handle(s.pluginConfig))
 	r.Put("/connector-plugins/{plugin}/config/validate", s.handle(s.validate))
-	return s.front(r)
 }
 
 // front prepares a request for the router: paths stay escaped, because names hold

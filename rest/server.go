@@ -5,7 +5,7 @@
 // could look at them; docs and tests name the differences. It keeps no state besides its
 // listeners: each request has its own goroutine, waits for the Herder for 90 seconds at
 // most, and holds at most one body of bounded size. It decides nothing about connectors,
-// never imports the worker, and does no authentication but that of TLS.
+// never imports the worker, and knows no users but those it is given.
 package rest
 
 import (
@@ -32,11 +32,12 @@ const (
 // Options is what a Server is made of.
 type Options struct {
 	Herder    Herder
-	Listeners []net.Listener // from Listen, or any; Run closes them
-	Logger    *slog.Logger   // nil: slog.Default
-	Client    *http.Client   // for forwarding to other workers; nil: one of its own
-	TLS       *tls.Config    // of that one, for workers on https; nil: Go's defaults
-	Commit    string         // shown by GET /: which build this is; "" counts as unknown
+	Listeners []net.Listener    // from Listen, or any; Run closes them
+	Logger    *slog.Logger      // nil: slog.Default
+	Client    *http.Client      // for forwarding to other workers; nil: one of its own
+	TLS       *tls.Config       // of that one, for workers on https; nil: Go's defaults
+	Users     map[string]string // who may ask, with their passwords (basic auth); nil: everybody
+	Commit    string            // shown by GET /: which build this is; "" counts as unknown
 }
 
 // Listen binds the addresses of the worker config's listeners ("http://127.0.0.1:8083",
@@ -83,6 +84,7 @@ type Server struct {
 	listeners []net.Listener
 	log       *slog.Logger
 	client    *http.Client
+	users     passwords // nil: everybody
 	commit    string
 	routes    http.Handler
 }
@@ -101,6 +103,9 @@ func New(o Options) *Server {
 	}
 	if s.commit == "" {
 		s.commit = "unknown"
+	}
+	if o.Users != nil {
+		s.users = newPasswords(o.Users)
 	}
 	s.routes = s.router()
 	return s

@@ -57,6 +57,9 @@ type Config struct {
 	// workers, nil if its stores cannot be read and this worker serves no https.
 	ServerTLS, AdminTLS, ClientTLS *tls.Config
 
+	// Users are who may use the REST API, with their passwords; nil: everybody.
+	Users map[string]string
+
 	advertisedProtocol, advertisedHost, advertisedPort string
 
 	providers providers // of variables in connector configs
@@ -139,7 +142,9 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 		c.NoAdmin = true
 	}
 	warning, terr := c.secureREST()
-	err = errors.Join(err, c.cross(), terr)
+	var uerr error
+	c.Users, uerr = users(v.List(keyExtensions), v[keyLoginConfig])
+	err = errors.Join(err, c.cross(), terr, uerr)
 	client, kerr := kafka.NewConfig(c.foreign(def), nil)
 	if err = errors.Join(err, kerr); err != nil {
 		return nil, nil, err
@@ -204,6 +209,9 @@ func (c *Config) warnings(def *connect.ConfigDef, unknownToClient []string) (lin
 	}
 	if c.Props["security.protocol"] != "" && c.Props["consumer.security.protocol"] == "" {
 		lines = append(lines, "security.protocol is for the worker's own clients: sink tasks read without it unless the security settings are repeated with the prefix consumer. (and producer. for dead-letter topics)")
+	}
+	if c.Users != nil && c.GroupID != "" && c.Protocol != "sessioned" {
+		lines = append(lines, "connect.protocol="+c.Protocol+": requests between workers are not signed, so that anybody can send them, without a password; use sessioned")
 	}
 	return lines
 }

@@ -54,6 +54,8 @@ var commonKeys = []connect.ConfigKey{
 	{Name: keyListeners, Type: connect.TypeList, Default: new("http://127.0.0.1:8083"), Importance: connect.Low, Doc: "Where the REST API listens; http://:8083 is every interface. Unlike Java's, the default is this machine alone.", Check: checkListeners},
 	{Name: keyAdminListeners, Type: connect.TypeList, Importance: connect.Low, Doc: "Where /admin is served, apart from the rest of the API; empty is nowhere, absent is with the rest.", Check: checkAdminListeners},
 	{Name: keyClientAuth, Type: connect.TypeString, Default: new("none"), Importance: connect.Low, Doc: "Whether clients of https listeners show a certificate: none, requested or required.", Check: oneOf(clientAuths...)},
+	{Name: keyExtensions, Type: connect.TypeList, Default: new(""), Importance: connect.Low, Doc: "BasicAuthSecurityRestExtension, for users with passwords; see " + keyLoginConfig + ".", Check: checkExtensions},
+	{Name: keyLoginConfig, Type: connect.TypeString, Default: new(""), Importance: connect.Low, Doc: "JAAS file that names the file of users and passwords; in Java a system property."},
 	{Name: "rest.advertised.host.name", Type: connect.TypeString, Importance: connect.Low, Doc: "Host under which other workers reach this one."},
 	{Name: "rest.advertised.port", Type: connect.TypeInt, Importance: connect.Low, Doc: "Port under which other workers reach this one.", Check: atLeast(1)},
 	{Name: "rest.advertised.listener", Type: connect.TypeString, Importance: connect.Low, Doc: "Protocol under which other workers reach this one.", Check: oneOfFold("http", "https")},
