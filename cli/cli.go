@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/firn-io/firn/worker/loglevel"
 )
 
 // Main runs the command that the process was started with, on a build with these
@@ -51,7 +53,8 @@ var commands = []command{distributedCommand, standaloneCommand, localCommand, de
 type env struct {
 	plugins Plugins
 	stdout  io.Writer
-	screen  *screen // standard error: logs, and a progress line on a terminal
+	screen  *screen          // standard error: logs, and a progress line on a terminal
+	levels  *loglevel.Levels // of workerLogger
 }
 
 // Exit codes are those of connect-distributed.sh.

@@ -25,12 +25,12 @@ second quits at once. Exit codes: 2 bad config, 3 failed to start, 1 other.`,
 			if len(args) != 1 {
 				return &usageError{"distributed: give one file, worker.properties"}
 			}
-			log := e.screen.logger(level.Level)
+			log := e.workerLogger(level.Level)
 			cfg, err := workerConfig(args[0], log, worker.NewConfig)
 			if err != nil {
 				return err
 			}
-			return runWorker(ctx, worker.Options{Config: cfg, Plugins: e.plugins.Plugins, Logger: log}, nil)
+			return runWorker(ctx, worker.Options{Config: cfg, Plugins: e.plugins.Plugins, Logger: log, Levels: e.levels}, nil)
 		}
 	},
 }

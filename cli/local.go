@@ -31,7 +31,7 @@ One process at a time may use a directory. Ctrl-C ends it; what it holds stays.`
 		cfg := stackFlags(flags, "local")
 		level := logLevel(flags, "info")
 		return func(ctx context.Context, e *env, args []string) error {
-			cfg.Logger = e.screen.logger(level.Level)
+			cfg.Logger = e.workerLogger(level.Level)
 			return runStack(ctx, e, *cfg, func(ctx context.Context, st *local.Stack, restURL string) error {
 				if err := putConnectors(ctx, e, restURL, args, st.Expand); err != nil {
 					return err
@@ -97,7 +97,7 @@ func runStack(ctx context.Context, e *env, cfg local.Config, story func(ctx cont
 		g, gctx := errgroup.WithContext(wctx)
 		ready := make(chan string, 1)
 		g.Go(func() error {
-			return runWorker(gctx, worker.Options{Config: wcfg, Plugins: e.plugins.Plugins, Logger: cfg.Logger}, func(restURL string) { ready <- restURL })
+			return runWorker(gctx, worker.Options{Config: wcfg, Plugins: e.plugins.Plugins, Logger: cfg.Logger, Levels: e.levels}, func(restURL string) { ready <- restURL })
 		})
 		g.Go(func() error {
 			defer stopWorker()

@@ -30,7 +30,7 @@ Exit codes: 2 bad config, 3 failed to start, 1 other.`,
 			if len(args) < 1 {
 				return &usageError{"standalone: give worker.properties and the connectors' files"}
 			}
-			log := e.screen.logger(level.Level)
+			log := e.workerLogger(level.Level)
 			cfg, err := workerConfig(args[0], log, worker.NewStandaloneConfig)
 			if err != nil {
 				return err
@@ -44,7 +44,7 @@ Exit codes: 2 bad config, 3 failed to start, 1 other.`,
 				connectors = append(connectors, c)
 			}
 			return runWorker(ctx, worker.Options{
-				Config: cfg, Plugins: e.plugins.Plugins, Logger: log, Standalone: true, Connectors: connectors,
+				Config: cfg, Plugins: e.plugins.Plugins, Logger: log, Levels: e.levels, Standalone: true, Connectors: connectors,
 			}, nil)
 		}
 	},

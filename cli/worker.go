@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -77,14 +78,22 @@ func runWorker(ctx context.Context, o worker.Options, started func(restURL strin
 		return startError(err)
 	}
 	o.AdvertisedURL = o.Config.Advertise(addresses(listeners))
-	w, err := worker.New(o)
+	admins, err := rest.Listen(ctx, o.Config.AdminListeners, o.Config.AdminTLS)
+	var w *worker.Worker
+	if err == nil {
+		w, err = worker.New(o)
+	}
 	if err != nil {
-		for _, ln := range listeners {
+		for _, ln := range slices.Concat(listeners, admins) {
 			err = errors.Join(err, ln.Close())
 		}
 		return startError(err)
 	}
-	server := rest.New(rest.Options{Herder: w.Herder(), Listeners: listeners, Logger: o.Logger, TLS: o.Config.ClientTLS, Users: o.Config.Users})
+	server := rest.New(rest.Options{
+		Herder: w.Herder(), Logger: o.Logger,
+		Listeners: listeners, AdminListeners: admins, NoAdmin: o.Config.NoAdmin,
+		TLS: o.Config.ClientTLS, Users: o.Config.Users,
+	})
 	o.Logger.Info("REST API is listening", "url", o.AdvertisedURL)
 	if started != nil {
 		started(o.AdvertisedURL)

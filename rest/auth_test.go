@@ -61,3 +61,37 @@ func TestBasicAuth(t *testing.T) {
 		t.Errorf("task configs of another worker were answered with %d %s, want 204", status, body)
 	}
 }
+
+func TestAdminListeners(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		own, off    bool
+		main, admin int // answers to GET /admin/loggers
+	}{
+		{"with the rest", false, false, 200, 0},
+		{"nowhere", false, true, 404, 0},
+		{"apart", true, false, 404, 200},
+	} {
+		o := rest.Options{Herder: &fakeHerder{}, NoAdmin: tt.off}
+		if tt.own {
+			var err error
+			if o.AdminListeners, err = rest.Listen(t.Context(), []string{"http://127.0.0.1:0"}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		main := run(t, o, []string{"http://127.0.0.1:0"}, nil)[0]
+		if status, _, body := ask(t, "GET", "http://"+main+"/admin/loggers", ""); status != tt.main {
+			t.Errorf("%s: /admin/loggers answered %d %s, want %d", tt.name, status, body, tt.main)
+		}
+		if !tt.own {
+			continue
+		}
+		admin := "http://" + o.AdminListeners[0].Addr().String()
+		if status, _, body := ask(t, "GET", admin+"/admin/loggers", ""); status != tt.admin {
+			t.Errorf("%s: /admin/loggers answered %d %s there, want %d", tt.name, status, body, tt.admin)
+		}
+		if status, _, body := ask(t, "GET", admin+"/connectors", ""); status != 404 {
+			t.Errorf("%s: /connectors answered %d %s there, want 404", tt.name, status, body)
+		}
+	}
+}

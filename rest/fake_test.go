@@ -139,6 +139,26 @@ func (h *fakeHerder) ResetOffsets(_ context.Context, name string) (*entities.Mes
 	return answer[*entities.Message](h, "ResetOffsets %s", name)
 }
 
+func (h *fakeHerder) Loggers() map[string]entities.LoggerLevel {
+	all, err := answer[map[string]entities.LoggerLevel](h, "Loggers")
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+func (h *fakeHerder) Logger(name string) (*entities.LoggerLevel, error) {
+	return answer[*entities.LoggerLevel](h, "Logger %s", name)
+}
+
+func (h *fakeHerder) SetLogger(name, level string) ([]string, error) {
+	return answer[[]string](h, "SetLogger %s %s", name, level)
+}
+
+func (h *fakeHerder) SetClusterLogger(_ context.Context, name, level string) error {
+	return only(answer[any](h, "SetClusterLogger %s %s", name, level))
+}
+
 func (h *fakeHerder) Plugins(connectorsOnly bool) []entities.Plugin {
 	list, err := answer[[]entities.Plugin](h, "Plugins %t", connectorsOnly)
 	if err != nil {

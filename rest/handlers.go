@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connect/entities"
@@ -223,4 +224,28 @@ func (s *Server) validate(r *request) (*answer, error) {
 	}
 	infos, err := s.herder.Validate(r.Context(), r.param("plugin"), config)
 	return &answer{status: http.StatusOK, body: infos}, err
+}
+
+func (s *Server) loggers(*request) (*answer, error) { return ok(s.herder.Loggers()) }
+
+func (s *Server) logger(r *request) (*answer, error) {
+	level, err := s.herder.Logger(r.param("logger"))
+	return &answer{status: http.StatusOK, body: level}, err
+}
+
+// setLogger sets levels here, or with scope=cluster everywhere; any other scope is here.
+func (s *Server) setLogger(r *request) (*answer, error) {
+	var body map[string]*string
+	if err := decode(r.body, &body, false); err != nil {
+		return nil, err
+	}
+	level := body["level"]
+	if level == nil {
+		return nil, entities.BadRequest("Desired 'level' parameter was not specified in request.")
+	}
+	if strings.EqualFold(r.URL.Query().Get("scope"), "cluster") {
+		return &answer{status: http.StatusNoContent}, s.herder.SetClusterLogger(r.Context(), r.param("logger"), *level)
+	}
+	changed, err := s.herder.SetLogger(r.param("logger"), *level)
+	return &answer{status: http.StatusOK, body: changed}, err
 }

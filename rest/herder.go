@@ -49,6 +49,12 @@ type Herder interface {
 	AlterOffsets(ctx context.Context, name string, offsets entities.Offsets) (*entities.Message, error)
 	ResetOffsets(ctx context.Context, name string) (*entities.Message, error)
 
+	// The levels of loggers: this worker's, and, to set, every worker's (KIP-976).
+	Loggers() map[string]entities.LoggerLevel
+	Logger(name string) (*entities.LoggerLevel, error)
+	SetLogger(name, level string) (changed []string, err error)
+	SetClusterLogger(ctx context.Context, name, level string) error
+
 	Plugins(connectorsOnly bool) []entities.Plugin
 	PluginConfig(class string) ([]connect.KeyInfo, error)
 	Validate(ctx context.Context, plugin string, config map[string]*string) (*connect.ConfigInfos, error)

@@ -18,24 +18,26 @@ import (
 	"github.com/firn-io/firn/connect/entities"
 )
 
-// router lists every endpoint. (Source: org.apache.kafka.connect.runtime.rest.resources.)
-func (s *Server) router() http.Handler {
+// router serves groups of endpoints.
+func (s *Server) router(groups ...func(r chi.Router)) http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) { s.plain(w, http.StatusNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { s.plain(w, http.StatusMethodNotAllowed) })
 
-	r.Group(s.public)
-	// Requests of other workers, who have no password: the herder checks their signature.
-	r.Post("/connectors/{name}/tasks", s.handle(s.putTasks))
-	r.Put("/connectors/{name}/fence", s.handle(s.fence))
+	for _, endpoints := range groups {
+		endpoints(r)
+	}
 	return s.front(r)
 }
 
-// public are the endpoints of users.
-func (s *Server) public(r chi.Router) {
-	if s.users != nil {
-		r.Use(s.authenticate)
-	}
+// endpoints are all but those of /admin. (Source:
+// org.apache.kafka.connect.runtime.rest.resources.)
+func (s *Server) endpoints(r chi.Router) {
+	// Requests of other workers, who have no password: the herder checks their signature.
+	r.Post("/connectors/{name}/tasks", s.handle(s.putTasks))
+	r.Put("/connectors/{name}/fence", s.handle(s.fence))
+
+	r = s.forUsers(r)
 	r.Get("/", s.handle(s.root))
 	r.Get("/health", s.handle(s.health))
 
@@ -63,6 +65,22 @@ func (s *Server) public(r chi.Router) {
 	r.Get("/connector-plugins", s.handle(s.plugins))
 	r.Get("/connector-plugins/{plugin}/config", s.handle(s.pluginConfig))
 	r.Put("/connector-plugins/{plugin}/config/validate", s.handle(s.validate))
+}
+
+// adminEndpoints are those of administrators.
+func (s *Server) adminEndpoints(r chi.Router) {
+	r = s.forUsers(r)
+	r.Get("/admin/loggers", s.handle(s.loggers))
+	r.Get("/admin/loggers/{logger}", s.handle(s.logger))
+	r.Put("/admin/loggers/{logger}", s.handle(s.setLogger))
+}
+
+// forUsers is r with a password asked for, if there are users.
+func (s *Server) forUsers(r chi.Router) chi.Router {
+	if s.users == nil {
+		return r
+	}
+	return r.With(s.authenticate)
 }
 
 // front prepares a request for the router: paths stay escaped, because names hold

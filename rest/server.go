@@ -32,12 +32,17 @@ const (
 // Options is what a Server is made of.
 type Options struct {
 	Herder    Herder
-	Listeners []net.Listener    // from Listen, or any; Run closes them
-	Logger    *slog.Logger      // nil: slog.Default
-	Client    *http.Client      // for forwarding to other workers; nil: one of its own
-	TLS       *tls.Config       // of that one, for workers on https; nil: Go's defaults
-	Users     map[string]string // who may ask, with their passwords (basic auth); nil: everybody
-	Commit    string            // shown by GET /: which build this is; "" counts as unknown
+	Listeners []net.Listener // from Listen, or any; Run closes them
+	// AdminListeners serve /admin apart from the rest; without them it is with the rest,
+	// unless NoAdmin. Run closes them too.
+	AdminListeners []net.Listener
+	NoAdmin        bool
+
+	Logger *slog.Logger      // nil: slog.Default
+	Client *http.Client      // for forwarding to other workers; nil: one of its own
+	TLS    *tls.Config       // of that one, for workers on https; nil: Go's defaults
+	Users  map[string]string // who may ask, with their passwords (basic auth); nil: everybody
+	Commit string            // shown by GET /: which build this is; "" counts as unknown
 }
 
 // Listen binds the addresses of the worker config's listeners ("http://127.0.0.1:8083",
@@ -82,16 +87,18 @@ func listen(ctx context.Context, listener string, secure *tls.Config) (net.Liste
 type Server struct {
 	herder    Herder
 	listeners []net.Listener
+	admins    []net.Listener
 	log       *slog.Logger
 	client    *http.Client
 	users     passwords // nil: everybody
 	commit    string
 	routes    http.Handler
+	admin     http.Handler // of AdminListeners
 }
 
 // New makes a Server. It serves nothing before Run.
 func New(o Options) *Server {
-	s := &Server{herder: o.Herder, listeners: o.Listeners, log: o.Logger, client: o.Client, commit: o.Commit}
+	s := &Server{herder: o.Herder, listeners: o.Listeners, admins: o.AdminListeners, log: o.Logger, client: o.Client, commit: o.Commit}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -107,7 +114,11 @@ func New(o Options) *Server {
 	if o.Users != nil {
 		s.users = newPasswords(o.Users)
 	}
-	s.routes = s.router()
+	s.admin = s.router(s.adminEndpoints)
+	s.routes = s.router(s.endpoints)
+	if !o.NoAdmin && len(o.AdminListeners) == 0 {
+		s.routes = s.router(s.endpoints, s.adminEndpoints)
+	}
 	return s
 }
 
@@ -116,8 +127,16 @@ func (s *Server) Handler() http.Handler { return s.routes }
 
 // Run serves until ctx ends, then waits some seconds for requests under way.
 func (s *Server) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	s.serve(gctx, g, s.routes, s.listeners)
+	s.serve(gctx, g, s.admin, s.admins)
+	return g.Wait()
+}
+
+// serve has g answer what comes to listeners until ctx ends.
+func (s *Server) serve(ctx context.Context, g *errgroup.Group, handler http.Handler, listeners []net.Listener) {
 	server := &http.Server{
-		Handler:           s.routes,
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		WriteTimeout:      requestTimeout + time.Minute,
@@ -125,8 +144,7 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	for _, l := range s.listeners {
+	for _, l := range listeners {
 		g.Go(func() error {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve REST on %s: %w", l.Addr(), err)
@@ -135,7 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error {
-		<-gctx.Done()
+		<-ctx.Done()
 		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if err := server.Shutdown(sctx); err != nil {
@@ -143,5 +161,4 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	return g.Wait()
 }

@@ -164,8 +164,8 @@ func (h *Herder) onChanges(c topics.Changes) {
 	}
 }
 
-// apply does what a change asks of what runs here and that comparing cannot tell:
-// restarts. A config that is written again restarts a connector that has failed.
+// apply does what a change asks of this worker and that comparing cannot tell: restarts and
+// log levels. A config that is written again restarts a connector that has failed.
 func (h *Herder) apply(c topics.Changes) {
 	for _, name := range c.Updated {
 		if run := h.connectors[name]; run != nil && run.failed.Load() {
@@ -175,6 +175,7 @@ func (h *Herder) apply(c topics.Changes) {
 	for _, r := range c.Restarts {
 		h.restartLocally(r)
 	}
+	h.setLevels(c)
 }
 
 // restartLocally carries out this worker's part of a restart (KIP-745), planned on the

@@ -12,6 +12,7 @@ import (
 	"github.com/firn-io/firn/connect/entities"
 	"github.com/firn-io/firn/internal/kafka"
 	"github.com/firn-io/firn/worker/group"
+	"github.com/firn-io/firn/worker/loglevel"
 	"github.com/firn-io/firn/worker/topics"
 )
 
@@ -27,6 +28,7 @@ type Herder struct {
 	plugins   *Plugins
 	validator validator
 	log       *slog.Logger
+	levels    *loglevel.Levels
 	dial      kafka.Dialer
 	poster    *http.Client // posts task configs to the leader
 	url, id   string       // advertised URL; worker id: its host:port
@@ -71,7 +73,7 @@ var errShutdown = &entities.Error{Status: http.StatusInternalServerError, Messag
 
 func newHerder(o Options, id string) *Herder {
 	h := &Herder{
-		cfg: o.Config, plugins: &o.Plugins, log: o.Logger, dial: o.Dial, poster: o.Client, url: o.AdvertisedURL, id: id,
+		cfg: o.Config, plugins: &o.Plugins, log: o.Logger, levels: o.Levels, dial: o.Dial, poster: o.Client, url: o.AdvertisedURL, id: id,
 		inbox: make(chan func()), closed: make(chan struct{}), writing: make(chan struct{}, 1), validating: make(chan struct{}, 4),
 		known: map[string]bool{}, connectors: map[string]*connectorRun{}, tasks: map[group.TaskID]*taskRun{}, revoked: map[*unit]bool{},
 	}

@@ -181,6 +181,15 @@ func (m *memoryConfigs) PutRestart(_ context.Context, r topics.RestartRequest) e
 	return m.update(func(_ *memoryState, c *topics.Changes) { c.Restarts = append(c.Restarts, r) })
 }
 
+func (m *memoryConfigs) PutLevel(_ context.Context, namespace, level string) error {
+	return m.update(func(_ *memoryState, c *topics.Changes) {
+		if c.Levels == nil {
+			c.Levels = map[string]string{}
+		}
+		c.Levels[namespace] = level
+	})
+}
+
 // memoryStatuses is the statusStore of a standalone worker.
 type memoryStatuses struct {
 	ready chan struct{}

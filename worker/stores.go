@@ -39,6 +39,7 @@ type configStore interface {
 	PutTargetState(ctx context.Context, connector string, s topics.TargetState) error
 	PutSessionKey(ctx context.Context, k topics.SessionKey) error
 	PutRestart(ctx context.Context, r topics.RestartRequest) error
+	PutLevel(ctx context.Context, namespace, level string) error
 }
 
 // configTopic is the config topic as a configStore.

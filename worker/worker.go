@@ -25,6 +25,7 @@ import (
 
 	"github.com/firn-io/firn/internal/kafka"
 	"github.com/firn-io/firn/worker/group"
+	"github.com/firn-io/firn/worker/loglevel"
 	"github.com/firn-io/firn/worker/topics"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Plugins Plugins
 	Dial    kafka.Dialer // nil: plain TCP
 	Logger  *slog.Logger // nil: slog.Default
+
+	// Levels are those of Logger, for /admin/loggers; nil: ones that change nothing.
+	Levels *loglevel.Levels
 
 	// AdvertisedURL is where other workers reach this one's REST API, e.g.
 	// "http://10.0.0.7:8083/"; its host:port is the worker id.
@@ -58,6 +62,9 @@ type Worker struct {
 func New(o Options) (*Worker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Levels == nil {
+		o.Levels = loglevel.New(slog.LevelInfo, nil)
 	}
 	if o.Client == nil {
 		o.Client = &http.Client{

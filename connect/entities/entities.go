@@ -116,6 +116,12 @@ type Message struct {
 	Message string `json:"message"`
 }
 
+// LoggerLevel is the level of a logger (KIP-495).
+type LoggerLevel struct {
+	Level        string `json:"level"`         // DEBUG, INFO …
+	LastModified *int64 `json:"last_modified"` // in ms since 1970; nil: as it was at the start
+}
+
 // A Signature proves that a request comes from a worker of the group that holds the
 // session key (KIP-507).
 type Signature struct {
