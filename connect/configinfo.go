@@ -42,6 +42,8 @@ type ConfigInfos struct {
 
 	// Doubts are those of a [SelfTester].
 	Doubts []ConfigError `json:"-"`
+	// Warnings are everything that is no error; clients read them in the documentation.
+	Warnings []ConfigError `json:"-"`
 }
 
 // Info is the public form of the key. The default of a password is hidden.

@@ -77,6 +77,8 @@ type ConfigWarner interface {
 // there and it can do without is shown by validate as a warning, and the worker that
 // accepts the config puts it into its log.
 type SelfTester interface {
+	// Faults is what Validate says before it tries anything. It does no I/O.
+	Faults(config map[string]string) []ConfigError
 	// Doubts is of the last Validate.
 	Doubts() []ConfigError
 }

@@ -43,6 +43,9 @@ func (c *Config) sinkConsumer(connector string, task int, config map[string]stri
 	}
 	overlay(props, c.Props, prefixConsumer)
 	overlay(props, config, overrideConsumer)
+	if id := props["group.instance.id"]; id != "" && task > 0 { // in Java all tasks have the same and fence each other
+		props["group.instance.id"] = id + "-" + strconv.Itoa(task)
+	}
 	return props
 }
 

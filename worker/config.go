@@ -75,6 +75,8 @@ type Topic struct {
 
 // NewConfig checks the properties of a distributed worker. The error names everything
 // that is wrong, in Java's words, one line each; warnings name unknown keys and the like.
+// A Config beside an error is what could be read, fit for [CheckConnector] alone; it is nil
+// if the config providers do not work.
 func NewConfig(props map[string]string) (cfg *Config, warnings []string, err error) {
 	return newConfig(props, distributedKeys)
 }
@@ -145,15 +147,13 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 	var uerr error
 	c.Users, uerr = users(v.List(keyExtensions), v[keyLoginConfig])
 	err = errors.Join(err, c.cross(), terr, uerr)
-	client, kerr := kafka.NewConfig(c.foreign(def), nil)
-	if err = errors.Join(err, kerr); err != nil {
-		return nil, nil, err
-	}
-	warnings := c.warnings(def, client.Unknown())
+	client := c.foreign(def)
+	_, kerr := kafka.NewConfig(client, nil)
+	warnings := c.warnings(def, kafka.Unknown(client))
 	if warning != "" {
 		warnings = append(warnings, warning)
 	}
-	return c, warnings, nil
+	return c, warnings, errors.Join(err, kerr)
 }
 
 // cross checks keys against each other.

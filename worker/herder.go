@@ -77,7 +77,7 @@ func newHerder(o Options, id string) *Herder {
 		inbox: make(chan func()), closed: make(chan struct{}), writing: make(chan struct{}, 1), validating: make(chan struct{}, 4),
 		known: map[string]bool{}, connectors: map[string]*connectorRun{}, tasks: map[group.TaskID]*taskRun{}, revoked: map[*unit]bool{},
 	}
-	h.validator = validator{h.cfg, h.plugins}
+	h.validator = validator{config: h.cfg, plugins: h.plugins}
 	return h
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/firn-io/firn/internal/kafka"
 	"github.com/firn-io/firn/worker/topics"
@@ -15,7 +17,20 @@ var ErrNoConnector = errors.New("no such connector")
 
 // ReadConnector returns the config of a connector as the config topic has it, for
 // commands that are not workers. It creates nothing.
-func ReadConnector(ctx context.Context, c *Config, dial kafka.Dialer, log *slog.Logger, name string) (config map[string]string, err error) {
+func ReadConnector(ctx context.Context, c *Config, dial kafka.Dialer, log *slog.Logger, name string) (map[string]string, error) {
+	all, err := ReadConnectors(ctx, c, dial, log)
+	if err != nil {
+		return nil, err
+	}
+	if config, ok := all[name]; ok {
+		return config, nil
+	}
+	return nil, fmt.Errorf("%w: %q is not among those of group %s: %q", ErrNoConnector, name, c.GroupID, slices.Sorted(maps.Keys(all)))
+}
+
+// ReadConnectors returns the configs of all connectors as the config topic has them, by
+// name. It creates nothing.
+func ReadConnectors(ctx context.Context, c *Config, dial kafka.Dialer, log *slog.Logger) (configs map[string]map[string]string, err error) {
 	client, err := kafka.NewConfig(c.own("settle"), dial)
 	if err != nil {
 		return nil, err
@@ -39,11 +54,17 @@ func ReadConnector(ctx context.Context, c *Config, dial kafka.Dialer, log *slog.
 		ended <- nil
 		return nil, err
 	}
-	if !t.State().Contains(name) {
-		return nil, fmt.Errorf("%w: %q is not among those of group %s: %q", ErrNoConnector, name, c.GroupID, t.State().Connectors())
+	state := t.State()
+	configs = map[string]map[string]string{}
+	for _, name := range state.Connectors() {
+		configs[name] = state.Config(name)
 	}
-	return t.State().Config(name), nil
+	return configs, nil
 }
+
+// Client is the configuration of a client of a command that is no worker. It takes part in
+// the worker's client id.
+func (c *Config) Client(purpose string) map[string]string { return c.own(purpose) }
 
 func hasTopic(ctx context.Context, client *kafka.Config, name string) (err error) {
 	admin, err := kafka.NewAdmin(client)

@@ -47,6 +47,12 @@ func find[T any](table map[string]func() T, name, suffix string) (class string, 
 	return name, newPlugin, ok
 }
 
+// HasConnector tells whether this build runs connectors of a class, by name or alias.
+func (p *Plugins) HasConnector(class string) bool {
+	_, _, ok := p.connector(class)
+	return ok
+}
+
 func (p *Plugins) connector(name string) (class string, newConnector func() connect.SinkConnector, ok bool) {
 	return find(p.Connectors, name, "Connector")
 }

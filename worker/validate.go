@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connect/entities"
 	"github.com/firn-io/firn/connect/javaregex"
+	"github.com/firn-io/firn/internal/kafka"
 )
 
 // A validator checks connector configs against everything that this build knows. It
@@ -18,6 +20,7 @@ import (
 type validator struct {
 	config  *Config
 	plugins *Plugins
+	offline bool // connectors try nothing outside
 }
 
 // validation gathers the result: entries by key, in the order in which they are shown.
@@ -28,6 +31,7 @@ type validation struct {
 	at     map[string]int // key -> index in infos
 	groups []string
 	doubts []connect.ConfigError
+	warned []connect.ConfigError
 }
 
 // validate checks a config and says what is wrong with each key; it fails only when
@@ -63,7 +67,7 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 	r.define(connector.ConfigDef())
 	r.nulls()
 	v.cross(r)
-	for _, e := range connector.Validate(ctx, maps.Clone(r.config)) {
+	for _, e := range v.ask(ctx, connector, maps.Clone(r.config)) {
 		r.blame(e.Key, e.Message)
 	}
 	if w, ok := connector.(connect.ConfigWarner); ok {
@@ -83,6 +87,14 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 	v.headerConverter(r)
 	r.conceal(given)
 	return r.result(name), nil
+}
+
+// ask has the connector itself validate.
+func (v *validator) ask(ctx context.Context, connector connect.SinkConnector, config map[string]string) []connect.ConfigError {
+	if s, ok := connector.(connect.SelfTester); ok && v.offline {
+		return s.Faults(config)
+	}
+	return connector.Validate(ctx, config)
 }
 
 // conceal shows variables instead of what they stand for, which is often a secret.
@@ -194,6 +206,7 @@ func (r *validation) blame(key, message string) {
 // warn adds a warning to the documentation of a key, which is where clients show text that
 // is no error: Java's answer has no other place for it.
 func (r *validation) warn(key, message string) {
+	r.warned = append(r.warned, connect.ConfigError{Key: key, Message: message})
 	info := r.entry(key)
 	if info.Definition == nil {
 		info.Definition = (&connect.ConfigKey{Name: key, Type: connect.TypeString, Importance: connect.Low, Order: -1}).Info()
@@ -295,21 +308,51 @@ func (v *validator) cross(r *validation) {
 	}
 }
 
-// overrides shows the client properties that the connector overrides and refuses those
-// that the policy does not allow. The dead-letter clients count only if there is a
-// dead-letter topic.
+// overrides refuses client properties that the policy does not let the connector override,
+// and those that no client here can work with. The dead-letter clients count only if there
+// is a dead-letter topic.
 func (v *validator) overrides(r *validation) {
-	prefixes := []string{overrideConsumer}
+	name := r.config[keyName]
+	v.client(r, overrideConsumer, prefixConsumer, v.config.sinkConsumer(name, 0, r.config))
 	if strings.TrimSpace(r.config[keyDLQ]) != "" {
-		prefixes = append(prefixes, overrideProducer, overrideAdmin)
+		v.client(r, overrideProducer, prefixProducer, v.config.deadLetterProducer(name, 0, r.config))
+		v.client(r, overrideAdmin, prefixAdmin, v.config.admin("", r.config))
 	}
-	for _, prefix := range prefixes {
-		for _, key := range slices.Sorted(maps.Keys(stripped(r.config, prefix))) {
-			if !v.config.mayOverride(key) {
-				r.blame(prefix+key, fmt.Sprintf("The '%s' policy does not allow '%s' to be overridden in the connector configuration.", v.config.OverridePolicy, key))
-			}
+}
+
+// client checks the properties of one client, which come from the worker and, under prefix,
+// from the connector.
+func (v *validator) client(r *validation, prefix, workers string, props map[string]string) {
+	own := stripped(r.config, prefix)
+	for _, key := range slices.Sorted(maps.Keys(own)) {
+		if !v.config.mayOverride(key) {
+			r.blame(prefix+key, fmt.Sprintf("The '%s' policy does not allow '%s' to be overridden in the connector configuration.", v.config.OverridePolicy, key))
 		}
 	}
+	_, err := kafka.NewConfig(props, nil)
+	for _, e := range configErrors(err) {
+		if _, ok := own[e.Key]; !ok {
+			e.Message += " (by the worker's properties, " + workers + "*)"
+		}
+		r.blame(prefix+e.Key, e.Message)
+	}
+}
+
+// configErrors lists what errors.Join put together; what is not about a key has none.
+func configErrors(err error) (out []connect.ConfigError) {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range j.Unwrap() {
+			out = append(out, configErrors(e)...)
+		}
+		return out
+	}
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[connect.ConfigError](err); ok {
+		return []connect.ConfigError{{Key: e.Key, Message: err.Error()}}
+	}
+	return []connect.ConfigError{{Message: err.Error()}}
 }
 
 // converter validates the settings of a converter that the connector brings itself.
@@ -370,7 +413,7 @@ func (r *validation) result(name string) *connect.ConfigInfos {
 		}
 		return 0
 	})
-	out := &connect.ConfigInfos{Name: name, Groups: r.groups, Configs: r.infos, Doubts: r.doubts}
+	out := &connect.ConfigInfos{Name: name, Groups: r.groups, Configs: r.infos, Doubts: r.doubts, Warnings: r.warned}
 	for _, info := range r.infos {
 		out.ErrorCount += len(info.Value.Errors)
 	}

@@ -54,6 +54,25 @@ func (recordedConverter) Configure(map[string]string, bool) error { return nil }
 const icebergSink = "org.apache.iceberg.connect.IcebergSinkConnector"
 
 // recordedValidator knows what the recorded worker knew.
+// tryingConnector counts how often it tries something outside.
+type tryingConnector struct {
+	recordedConnector
+	tried *int
+}
+
+func (c *tryingConnector) ConfigDef() *connect.ConfigDef { return &connect.ConfigDef{} }
+
+func (c *tryingConnector) Validate(context.Context, map[string]string) []connect.ConfigError {
+	*c.tried++
+	return []connect.ConfigError{{Key: "k", Message: "tried"}}
+}
+
+func (*tryingConnector) Faults(map[string]string) []connect.ConfigError {
+	return []connect.ConfigError{{Key: "k", Message: "offline"}}
+}
+
+func (*tryingConnector) Doubts() []connect.ConfigError { return nil }
+
 func recordedValidator(t *testing.T) (*validator, []connect.KeyInfo) {
 	t.Helper()
 	_, answer := recorded(t, "009")
@@ -78,7 +97,7 @@ func recordedValidator(t *testing.T) (*validator, []connect.KeyInfo) {
 		},
 	}
 	json := "org.apache.kafka.connect.json.JsonConverter"
-	return &validator{&Config{GroupID: "g", KeyConverter: json, ValueConverter: json, OverridePolicy: "All"}, plugins}, keys
+	return &validator{config: &Config{Props: map[string]string{keyBootstrap: "localhost:9092"}, BootstrapServers: "localhost:9092", GroupID: "g", KeyConverter: json, ValueConverter: json, OverridePolicy: "All"}, plugins: plugins}, keys
 }
 
 func sameKey(t *testing.T, got, want connect.KeyInfo) {

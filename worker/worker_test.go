@@ -303,6 +303,8 @@ func (c *probeConnector) Validate(_ context.Context, config map[string]string) [
 	return nil
 }
 
+func (*probeConnector) Faults(map[string]string) []connect.ConfigError { return nil }
+
 func (c *probeConnector) Doubts() []connect.ConfigError { return c.doubts }
 
 func (c *probeConnector) Start(_ context.Context, config map[string]string) error {

@@ -55,6 +55,15 @@ func (c *Connector) Version() string { return "1.12.0" }
 // Validate reports what is wrong with keys together, and, if nothing is, tries the catalog
 // and the storage. What ConfigDef says of single keys is not repeated.
 func (c *Connector) Validate(ctx context.Context, config map[string]string) []connect.ConfigError {
+	_, err := configDef().Parse(config)
+	if out := c.Faults(config); err != nil || len(out) > 0 {
+		return out
+	}
+	return c.probe(ctx, config)
+}
+
+// Faults adds what can be seen without I/O to what the definition of the keys says.
+func (c *Connector) Faults(config map[string]string) []connect.ConfigError {
 	_, known := configDef().Parse(config)
 	blamed := make(map[string]bool)
 	for _, err := range unjoin(known) {
@@ -68,10 +77,7 @@ func (c *Connector) Validate(ctx context.Context, config map[string]string) []co
 			out = append(out, e)
 		}
 	}
-	if len(blamed)+len(out) > 0 {
-		return out
-	}
-	return c.probe(ctx, config)
+	return out
 }
 
 // faults is everything that is wrong with a config and can be seen without I/O.

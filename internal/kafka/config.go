@@ -18,9 +18,8 @@ type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // A Config is a checked set of client properties. It is immutable and may be shared.
 type Config struct {
-	dial    Dialer
-	sarama  *sarama.Config // what every connection begins with
-	unknown []string
+	dial   Dialer
+	sarama *sarama.Config // what every connection begins with
 
 	bootstrap []string
 	clientID  string
@@ -49,15 +48,15 @@ type Config struct {
 }
 
 // NewConfig checks the Java client properties in props. All bad values are reported
-// together (errors.Join), in Java's wording and without secrets. Unknown keys are
-// no error; Unknown lists them.
+// together (errors.Join of connect.ConfigError), in Java's wording and without secrets.
+// Unknown keys are no error; [Unknown] lists them.
 //
 // The properties of consumers, producers and admin clients are known alike. acks and
 // max.in.flight.requests.per.connection have no effect: a Producer always waits for
 // all in-sync replicas and keeps the order.
 func NewConfig(props map[string]string, dial Dialer) (*Config, error) {
 	p := &properties{given: props}
-	c := &Config{dial: dial, unknown: p.unknown()}
+	c := &Config{dial: dial}
 	if c.dial == nil {
 		c.dial = (&net.Dialer{KeepAlive: time.Minute}).DialContext
 	}
@@ -149,9 +148,6 @@ func (c *Config) security(p *properties) {
 		p.sasl(c.sarama)
 	}
 }
-
-// Unknown returns the properties that no Kafka client knows, sorted.
-func (c *Config) Unknown() []string { return slices.Clone(c.unknown) }
 
 // ClientID is client.id.
 func (c *Config) ClientID() string { return c.clientID }

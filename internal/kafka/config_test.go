@@ -24,11 +24,12 @@ import (
 )
 
 func TestConfigDefaultsAndValues(t *testing.T) {
-	c, err := NewConfig(map[string]string{"bootstrap.servers": " a:1, PLAINTEXT://[::1]:2 ", "foo.bar": "x", "another": "y", "key.deserializer": "z"}, nil)
+	props := map[string]string{"bootstrap.servers": " a:1, PLAINTEXT://[::1]:2 ", "foo.bar": "x", "another": "y", "key.deserializer": "z"}
+	c, err := NewConfig(props, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(c.Bootstrap(), c.Unknown(), c.Session(), c.Rebalance(), c.Heartbeat(), c.AutoOffsetReset(), c.Strategies(), c.ReadCommitted()); got !=
+	if got := fmt.Sprint(c.Bootstrap(), Unknown(props), c.Session(), c.Rebalance(), c.Heartbeat(), c.AutoOffsetReset(), c.Strategies(), c.ReadCommitted()); got !=
 		"[a:1 [::1]:2] [another foo.bar] 45s 5m0s 3slatest[range cooperative-sticky] false" {
 		t.Error(got)
 	}

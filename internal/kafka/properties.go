@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/firn-io/firn/connect"
 )
 
 // properties reads values and gathers what is wrong with them.
@@ -18,12 +20,12 @@ type properties struct {
 
 // bad reports a value in the words of Java's ConfigException.
 func (p *properties) bad(key, value, why string) {
-	p.errs = append(p.errs, fmt.Errorf("Invalid value %s for configuration %s: %s", value, key, why)) //nolint:staticcheck // Java's text
+	p.fail(key, "Invalid value %s for configuration %s: %s", value, key, why)
 }
 
-// fail reports something else, without a value that may be a secret.
-func (p *properties) fail(format string, args ...any) {
-	p.errs = append(p.errs, fmt.Errorf(format, args...))
+// fail reports something else about key, without a value that may be a secret.
+func (p *properties) fail(key, format string, args ...any) {
+	p.errs = append(p.errs, connect.ConfigError{Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
 func (p *properties) has(key string) bool {
@@ -105,7 +107,7 @@ func (p *properties) list(key string) []string {
 // servers reads host:port pairs, as ClientUtils.parseAndValidateAddresses.
 func (p *properties) servers(key string) []string {
 	if !p.has(key) {
-		p.fail("Missing required configuration %q which has no default value.", key)
+		p.fail(key, "Missing required configuration %q which has no default value.", key)
 		return nil
 	}
 	var out []string
@@ -115,13 +117,13 @@ func (p *properties) servers(key string) []string {
 		}
 		host, port, err := net.SplitHostPort(s)
 		if _, nerr := strconv.ParseUint(port, 10, 16); err != nil || nerr != nil || host == "" {
-			p.fail("Invalid url in %s: %s", key, s)
+			p.fail(key, "Invalid url in %s: %s", key, s)
 			continue
 		}
 		out = append(out, s)
 	}
 	if len(out) == 0 && len(p.list(key)) == 0 {
-		p.fail("No resolvable bootstrap urls given in %s", key)
+		p.fail(key, "No resolvable bootstrap urls given in %s", key)
 	}
 	return out
 }
@@ -159,9 +161,10 @@ func (p *properties) strategies(key string) []string {
 	return out
 }
 
-func (p *properties) unknown() []string {
+// Unknown returns the keys of props that no Kafka client knows, sorted.
+func Unknown(props map[string]string) []string {
 	var out []string
-	for key := range p.given {
+	for key := range props {
 		if !slices.Contains(knownProperties, key) && !strings.HasPrefix(key, "metrics.context.") {
 			out = append(out, key)
 		}

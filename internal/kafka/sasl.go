@@ -36,11 +36,11 @@ func (p *properties) sasl(cfg *sarama.Config) {
 	jaas, err := parseJAAS(p.given["sasl.jaas.config"])
 	switch {
 	case err != nil:
-		p.fail("sasl.jaas.config: %w", err)
+		p.fail("sasl.jaas.config", "sasl.jaas.config: %v", err)
 	case !strings.HasSuffix(jaas.module, "."+module):
-		p.fail("sasl.jaas.config: sasl.mechanism %s needs org.apache.kafka.common.security's %s, not %s", cfg.Net.SASL.Mechanism, module, jaas.module)
+		p.fail("sasl.jaas.config", "sasl.jaas.config: sasl.mechanism %s needs org.apache.kafka.common.security's %s, not %s", cfg.Net.SASL.Mechanism, module, jaas.module)
 	case jaas.options["username"] == "" || jaas.options["password"] == "":
-		p.fail("sasl.jaas.config: username or password is missing")
+		p.fail("sasl.jaas.config", "sasl.jaas.config: username or password is missing")
 	default:
 		cfg.Net.SASL.User, cfg.Net.SASL.Password = jaas.options["username"], jaas.options["password"]
 	}

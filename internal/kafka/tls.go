@@ -10,7 +10,7 @@ import (
 func (p *properties) tls() *tls.Config {
 	cfg, err := javatls.Client(p.given)
 	if err != nil {
-		p.errs = append(p.errs, err)
+		p.fail("security.protocol", "%v", err)
 		return nil
 	}
 	return cfg
