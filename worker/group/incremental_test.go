@@ -19,20 +19,41 @@ type cluster struct {
 	now        time.Time
 	generation int32
 	held       map[string]Work
+	gone       map[string]Work // what members held that went away
+	missed     string          // the member that does not get the next assignment
 }
 
 func newCluster(maxDelay time.Duration) *cluster {
-	c := &cluster{now: time.Unix(1000, 0), generation: noGeneration, held: make(map[string]Work)}
-	c.assignor = NewIncremental(maxDelay, func() time.Time { return c.now })
+	c := &cluster{now: time.Unix(1000, 0), generation: noGeneration, held: make(map[string]Work), gone: make(map[string]Work)}
+	c.lead(maxDelay)
 	return c
+}
+
+// lead moves the leadership.
+func (c *cluster) lead(maxDelay time.Duration) {
+	c.assignor = NewIncremental(maxDelay, func() time.Time { return c.now })
+}
+
+func (c *cluster) leave(m string) {
+	c.gone[m] = c.held[m]
+	delete(c.held, m)
+}
+
+// back lets a member come back under another id, with what it held.
+func (c *cluster) back(m, old string) {
+	c.held[m] = c.gone[old]
+	delete(c.gone, old)
 }
 
 func (c *cluster) round(configured Work) Round {
 	c.generation++
 	r := c.assignor.Assign(configured, c.generation-1, c.generation, c.held)
 	for m, w := range c.held {
-		c.held[m] = r.Added[m].Plus(w.Minus(r.Revoked[m])) // as Member does
+		if m != c.missed {
+			c.held[m] = r.Added[m].Plus(w.Minus(r.Revoked[m])) // as Member does
+		}
 	}
+	c.missed = ""
 	return r
 }
 
@@ -69,7 +90,7 @@ func list[T any](items []T) string {
 func TestRecordedRounds(t *testing.T) {
 	var c *cluster
 	join := func(m string) { c.held[m] = Work{} }
-	leave := func(m string) { delete(c.held, m) }
+	leave := func(m string) { c.leave(m) }
 	two := configured(map[string]int{"c1": 4, "c2": 4})
 	six := configured(map[string]int{"c1": 6})
 	dup := configured(map[string]int{"c1": 2})
@@ -128,15 +149,18 @@ func TestRecordedRounds(t *testing.T) {
 	}
 }
 
-var revokedTasks = regexp.MustCompile(`-\[[^]]*\]\[[^]]+\]`)
+var revokedWork = regexp.MustCompile(`-\[[^]]*\]\[[^]]*\]`)
 
-// sortRevoked sorts the revoked tasks of a recorded line.
+// sortRevoked sorts the revoked connectors and tasks of a recorded line.
 func sortRevoked(line string) string {
-	return revokedTasks.ReplaceAllStringFunc(line, func(s string) string {
-		connectors, tasks, _ := strings.Cut(strings.TrimSuffix(s, "]"), "][")
-		ids := strings.Split(tasks, ", ")
-		slices.Sort(ids)
-		return connectors + "][" + strings.Join(ids, ", ") + "]"
+	return revokedWork.ReplaceAllStringFunc(line, func(s string) string {
+		connectors, tasks, _ := strings.Cut(s[len("-["):len(s)-len("]")], "][")
+		inOrder := func(items string) string {
+			list := strings.Split(items, ", ")
+			slices.Sort(list)
+			return "[" + strings.Join(list, ", ") + "]"
+		}
+		return "-" + inOrder(connectors) + inOrder(tasks)
 	})
 }
 
@@ -180,9 +204,10 @@ func TestEager(t *testing.T) {
 	}
 }
 
-// TestIncrementalProperties lets members come and go, connectors change and leaders
-// move. Nothing may ever run twice, members keep what they need not give away, and a
-// group that is left alone ends up balanced, with all work assigned.
+// TestIncrementalProperties lets members come, go and come back with their work, miss
+// assignments, connectors change and leaders move. Nothing is left running twice, members
+// keep what they need not give away, and a group that is left alone ends up balanced, with
+// all work assigned, and stays so.
 func TestIncrementalProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const maxDelay = 10 * time.Second
@@ -190,43 +215,87 @@ func TestIncrementalProperties(t *testing.T) {
 		tasks := map[string]int{"c0": 3}
 		c.held["m0"] = Work{}
 		next := 1
+		member := func(of map[string]Work, label string) string {
+			return rapid.SampledFrom(slices.Sorted(maps.Keys(of))).Draw(t, label)
+		}
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
-			switch rapid.IntRange(0, 6).Draw(t, "step") {
-			case 0:
-				c.held["m"+strconv.Itoa(next)] = Work{}
-				next++
-			case 1:
-				if len(c.held) > 1 {
-					delete(c.held, rapid.SampledFrom(slices.Sorted(maps.Keys(c.held))).Draw(t, "leaves"))
+			for range rapid.IntRange(1, 3).Draw(t, "events") {
+				switch rapid.IntRange(0, 8).Draw(t, "step") {
+				case 0:
+					c.held["m"+strconv.Itoa(next)] = Work{}
+					next++
+				case 1:
+					if len(c.held) > 1 {
+						c.leave(member(c.held, "leaves"))
+					}
+				case 6:
+					if len(c.gone) > 0 {
+						c.back("m"+strconv.Itoa(next), member(c.gone, "comes back"))
+						next++
+					}
+				case 7:
+					c.missed = member(c.held, "misses")
+				case 2:
+					tasks["c"+strconv.Itoa(rapid.IntRange(0, 5).Draw(t, "connector"))] = rapid.IntRange(0, 6).Draw(t, "tasks")
+				case 3:
+					delete(tasks, "c"+strconv.Itoa(rapid.IntRange(0, 5).Draw(t, "deleted")))
+				case 4:
+					c.lead(maxDelay)
+				case 5:
+					c.now = c.now.Add(time.Duration(rapid.IntRange(0, 15_000).Draw(t, "ms")) * time.Millisecond)
 				}
-			case 2:
-				tasks["c"+strconv.Itoa(rapid.IntRange(0, 5).Draw(t, "connector"))] = rapid.IntRange(0, 6).Draw(t, "tasks")
-			case 3:
-				delete(tasks, "c"+strconv.Itoa(rapid.IntRange(0, 5).Draw(t, "deleted")))
-			case 4:
-				c.assignor = NewIncremental(maxDelay, func() time.Time { return c.now }) // leadership moves
-			case 5:
-				c.now = c.now.Add(time.Duration(rapid.IntRange(0, 15_000).Draw(t, "ms")) * time.Millisecond)
 			}
-			before := maps.Clone(c.held)
+			before, missed := maps.Clone(c.held), c.missed
 			config := configured(tasks)
 			r := c.round(config)
-			checkRound(t, before, config, r, c.held)
+			checkSticky(t, before, config, r)
+			after := maps.Clone(c.held)
+			delete(after, missed)
+			checkRound(t, before, config, r, after)
 		}
 		// Left alone, and rejoining as Member does: after a revocation, and when a delay ends.
 		config := configured(tasks)
-		for rounds := 0; ; rounds++ {
+		for rounds, calm := 0, 0; calm < 2; rounds++ {
 			if rounds == 20 {
 				t.Fatalf("the group does not settle: %v", c.held)
 			}
 			r := c.round(config)
-			if r.Delay == 0 && quiet(r) {
-				break
+			calm++
+			if r.Delay > 0 || !quiet(r) {
+				calm = 0
 			}
 			c.now = c.now.Add(r.Delay)
 		}
 		checkSettled(t, config, c.held)
+		c.now = c.now.Add(time.Hour)
+		if r := c.round(config); r.Delay != 0 || !quiet(r) {
+			t.Fatalf("a settled group is unsettled again: %s", show(r))
+		}
 	})
+}
+
+// checkSticky wants work revoked only if it is no longer configured, runs twice, or is
+// beyond the share of its member; and because of the share only when no delay is running.
+func checkSticky(t *rapid.T, before map[string]Work, config Work, r Round) {
+	holders := make(map[string]int)
+	for _, w := range before {
+		for _, item := range items(w) {
+			holders[item]++
+		}
+	}
+	for m := range before {
+		balanced := r.Revoked[m].And(config)
+		balanced.Connectors = slices.DeleteFunc(balanced.Connectors, func(c string) bool { return holders[c] > 1 })
+		balanced.Tasks = slices.DeleteFunc(balanced.Tasks, func(id TaskID) bool { return holders[items(Work{Tasks: []TaskID{id}})[0]] > 1 })
+		if r.Delay > 0 && !balanced.Empty() {
+			t.Fatalf("%s has to give up %v while a delay is running", m, balanced)
+		}
+		kept := r.Running[m] // lost work that comes to a candidate counts for its share
+		if len(balanced.Connectors) > 0 && len(kept.Connectors) < len(config.Connectors)/len(before) ||
+			len(balanced.Tasks) > 0 && len(kept.Tasks) < len(config.Tasks)/len(before) {
+			t.Fatalf("%s has to give up %v and keeps only %v of %v: %v, then %s", m, balanced, kept, config, before, show(r))
+		}
+	}
 }
 
 func quiet(r Round) bool {
@@ -247,8 +316,9 @@ func checkRound(t *rapid.T, before map[string]Work, config Work, r Round, after 
 			}
 			running[item] = m
 		}
-		if extra := w.Minus(config); !extra.Empty() {
-			t.Fatalf("%s runs %v, which is not configured", m, extra)
+		// What a member brings back that was deleted meanwhile is seen a round later.
+		if extra := w.Minus(config, before[m]); !extra.Empty() {
+			t.Fatalf("%s was given %v, which is not configured", m, extra)
 		}
 		if got := sorted(r.Running[m].Clone()); fmt.Sprint(got) != fmt.Sprint(sorted(w.Clone())) {
 			t.Fatalf("%s runs %v, the leader says %v", m, w, got)
@@ -267,8 +337,8 @@ func checkSettled(t *rapid.T, config Work, held map[string]Work) {
 		connectors = append(connectors, len(w.Connectors))
 		tasks = append(tasks, len(w.Tasks))
 	}
-	if missing := config.Minus(all); !missing.Empty() {
-		t.Fatalf("nobody runs %v: %v", missing, held)
+	if missing, extra := config.Minus(all), all.Minus(config); !missing.Empty() || !extra.Empty() {
+		t.Fatalf("nobody runs %v, %v is not configured: %v", missing, extra, held)
 	}
 	for _, sizes := range [][]int{connectors, tasks} {
 		if slices.Max(sizes)-slices.Min(sizes) > 1 {
