@@ -93,6 +93,7 @@ func runWorker(ctx context.Context, o worker.Options, started func(restURL strin
 		Herder: w.Herder(), Logger: o.Logger,
 		Listeners: listeners, AdminListeners: admins, NoAdmin: o.Config.NoAdmin,
 		TLS: o.Config.ClientTLS, Users: o.Config.Users,
+		CORS: crossOrigin(o.Config), Headers: o.Config.ResponseHeaders,
 	})
 	o.Logger.Info("REST API is listening", "url", o.AdvertisedURL)
 	if started != nil {
@@ -109,6 +110,13 @@ func runWorker(ctx context.Context, o worker.Options, started func(restURL strin
 		return w.Run(gctx)
 	})
 	return g.Wait()
+}
+
+func crossOrigin(c *worker.Config) *rest.CORS {
+	if c.AllowOrigin == nil {
+		return nil
+	}
+	return &rest.CORS{Allow: c.AllowOrigin, Any: c.AnyOrigin, Methods: c.AllowMethods}
 }
 
 func addresses(listeners []net.Listener) (addrs []net.Addr) {

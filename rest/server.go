@@ -38,6 +38,9 @@ type Options struct {
 	AdminListeners []net.Listener
 	NoAdmin        bool
 
+	CORS    *CORS             // nil: browsers keep the API from scripts of other origins
+	Headers func(http.Header) // puts more headers into each answer; nil: none
+
 	Logger *slog.Logger      // nil: slog.Default
 	Client *http.Client      // for forwarding to other workers; nil: one of its own
 	TLS    *tls.Config       // of that one, for workers on https; nil: Go's defaults
@@ -118,6 +121,12 @@ func New(o Options) *Server {
 	s.routes = s.router(s.endpoints)
 	if !o.NoAdmin && len(o.AdminListeners) == 0 {
 		s.routes = s.router(s.endpoints, s.adminEndpoints)
+	}
+	if o.CORS != nil {
+		s.routes = crossOrigin(o.CORS, s.routes)
+	}
+	if o.Headers != nil {
+		s.routes = withHeaders(o.Headers, s.routes)
 	}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -56,6 +57,15 @@ type Config struct {
 	// The TLS of https listeners, nil if there are none, and that of requests to other
 	// workers, nil if its stores cannot be read and this worker serves no https.
 	ServerTLS, AdminTLS, ClientTLS *tls.Config
+
+	// AllowOrigin tells of whose scripts browsers may let the REST API be used; nil: only
+	// its own, AnyOrigin: everybody's. AllowMethods are theirs; nil: Java's default.
+	AllowOrigin  func(origin string) bool
+	AnyOrigin    bool
+	AllowMethods []string
+
+	// ResponseHeaders puts headers into each answer of the REST API; nil: there are none.
+	ResponseHeaders func(http.Header)
 
 	// Users are who may use the REST API, with their passwords; nil: everybody.
 	Users map[string]string
@@ -144,6 +154,7 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 		c.NoAdmin = true
 	}
 	warning, terr := c.secureREST()
+	c.answerHeaders(v)
 	var uerr error
 	c.Users, uerr = users(v.List(keyExtensions), v[keyLoginConfig])
 	err = errors.Join(err, c.cross(), terr, uerr)
