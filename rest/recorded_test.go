@@ -80,6 +80,7 @@ var differing = map[string]string{
 var own = []string{"030", "033", "036", "039", "069", "075", "081", "144", "147", "150", "156"}
 
 func TestRecordedAnswers(t *testing.T) {
+	doc := readOpenAPI(t)
 	files, err := filepath.Glob("testdata/recorded/*.txt")
 	if err != nil || len(files) < 45 {
 		t.Fatalf("%d recorded exchanges (%v), want at least 45", len(files), err)
@@ -115,6 +116,7 @@ func TestRecordedAnswers(t *testing.T) {
 				t.Errorf("%s %s asked the herder %q", x.method, x.path, h.calls)
 			}
 			x.compare(t, got, differing[name] != "")
+			doc.checkAnswer(t, &x, got.StatusCode, got.Header.Get("body"))
 		})
 	}
 }

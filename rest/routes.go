@@ -19,7 +19,9 @@ import (
 )
 
 // router serves groups of endpoints.
-func (s *Server) router(groups ...func(r chi.Router)) http.Handler {
+func (s *Server) router(groups ...func(r chi.Router)) http.Handler { return s.front(s.mux(groups...)) }
+
+func (s *Server) mux(groups ...func(r chi.Router)) *chi.Mux {
 	r := chi.NewRouter()
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) { s.plain(w, http.StatusNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) { s.plain(w, http.StatusMethodNotAllowed) })
@@ -27,7 +29,7 @@ func (s *Server) router(groups ...func(r chi.Router)) http.Handler {
 	for _, endpoints := range groups {
 		endpoints(r)
 	}
-	return s.front(r)
+	return r
 }
 
 // endpoints are all but those of /admin. (Source:
@@ -40,6 +42,7 @@ func (s *Server) endpoints(r chi.Router) {
 	r = s.forUsers(r)
 	r.Get("/", s.handle(s.root))
 	r.Get("/health", s.handle(s.health))
+	r.Get("/openapi.json", s.handle(s.openAPI))
 
 	r.Get("/connectors", s.handle(s.connectors))
 	r.Post("/connectors", s.handle(s.create))

@@ -31,8 +31,14 @@ var levels = []struct {
 	name  string
 	level slog.Level
 }{
-	{"ALL", math.MinInt}, {"TRACE", slog.LevelDebug - 4}, {"DEBUG", slog.LevelDebug}, {"INFO", slog.LevelInfo},
-	{"WARN", slog.LevelWarn}, {"ERROR", slog.LevelError}, {"FATAL", slog.LevelError + 4}, {"OFF", math.MaxInt},
+	{"ALL", math.MinInt},
+	{"TRACE", slog.LevelDebug - 4},
+	{"DEBUG", slog.LevelDebug},
+	{"INFO", slog.LevelInfo},
+	{"WARN", slog.LevelWarn},
+	{"ERROR", slog.LevelError},
+	{"FATAL", slog.LevelError + 4},
+	{"OFF", math.MaxInt},
 }
 
 // Parse reads the name of a level, in any case; ok is false if there is none of this name.
