@@ -187,8 +187,9 @@ func (o *opener) resolve(ctx context.Context) error {
 			next = earliest[tp]
 		}
 		if next > latest[tp] {
-			return &StopError{fmt.Sprintf("%s: the offset to go on from is %d, but the log ends at %d and the topic is the same: records were lost in Kafka or another cluster answers "+
-				"(check bootstrap.servers; to go on with what is there, stop the connector and set its offsets by PATCH /connectors/NAME/offsets)", tp, next, latest[tp])}
+			if err := o.beyondEnd(ctx, tp, next); err != nil {
+				return err
+			}
 		}
 		o.start[tp] = next
 		if !have {
@@ -197,6 +198,28 @@ func (o *opener) resolve(ctx context.Context) error {
 		o.reportRouting(tp)
 	}
 	return nil
+}
+
+// beyondEnd looks again whether the log ends before an offset. The first look came before the
+// offset was read, long before if the process was frozen between: meanwhile others have gone
+// on, or the topic was made anew. Now the end is that of the topic whose id is read after it.
+func (o *opener) beyondEnd(ctx context.Context, tp connect.TopicPartition, next int64) error {
+	parts := []connect.TopicPartition{tp}
+	latest, err := o.cfg.Broker.Latest(ctx, parts)
+	if err != nil {
+		return fmt.Errorf("read log ends again: %w", err)
+	}
+	ids, err := topicIDs(ctx, o.cfg.Broker, parts)
+	switch {
+	case err != nil:
+		return err
+	case ids[tp.Topic] != o.ids[tp.Topic]:
+		return fmt.Errorf("topic %s was made anew while start offsets were looked up", tp.Topic)
+	case next <= latest[tp]:
+		return nil
+	}
+	return &StopError{fmt.Sprintf("%s: the offset to go on from is %d, but the log ends at %d and the topic is the same: records were lost in Kafka or another cluster answers "+
+		"(check bootstrap.servers; to go on with what is there, stop the connector and set its offsets by PATCH /connectors/NAME/offsets)", tp, next, latest[tp])}
 }
 
 // reportRouting tells of records that were routed twice. A table that is ahead of the

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"maps"
@@ -34,7 +35,7 @@ func tableWith(t *testing.T, floors Floors) *icetest.Catalog {
 // coordinator stored that had not seen the new one.
 func TestStartOffsets(t *testing.T) {
 	const stop = -2
-	before, now := TopicID{1}, TopicID{2}
+	before, now := TopicID{1}, TopicID{} // stillBroker's
 	of := func(id TopicID) Source { return NewSource("connect-s", tp(0), id) }
 	from := func(group string, partition int32) Source { return NewSource(group, tp(partition), before) }
 	for _, test := range []struct {
@@ -95,4 +96,50 @@ func TestStartOffsets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A process may be frozen after it has read the log's end, while others go on.
+func TestStartOffsetsAfterALongTime(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		broker passingBroker
+		want   int64 // None: to be looked up again
+	}{
+		{"the log has grown", passingBroker{ends: []int64{3, 50}}, 40},
+		{"the topic was made anew", passingBroker{ends: []int64{3, 3}, id: TopicID{9}}, None},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := opener{
+				cfg: Config{
+					Identity: JavaIdentity("control", "connect-s", false), Broker: &test.broker, Tables: stageTables[:1],
+					Catalog: tableWith(t, Floors{NewSource("connect-s", tp(0), TopicID{}): {60, 40}}), Logger: slog.New(slog.DiscardHandler),
+				},
+				ids: map[string]TopicID{tp(0).Topic: {}}, parts: []connect.TopicPartition{tp(0)},
+			}
+			err := o.resolve(t.Context())
+			if _, stopped := errors.AsType[*StopError](err); stopped || (err != nil) != (test.want == None) {
+				t.Fatal(err)
+			}
+			if err == nil && o.start[tp(0)] != test.want {
+				t.Errorf("start %v, want %d", o.start, test.want)
+			}
+		})
+	}
+}
+
+// A passingBroker tells another end each time, and an id that may have changed.
+type passingBroker struct {
+	stillBroker
+	ends []int64
+	id   TopicID
+}
+
+func (b *passingBroker) Latest(context.Context, []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+	end := b.ends[0]
+	b.ends = b.ends[1:]
+	return map[connect.TopicPartition]int64{tp(0): end}, nil
+}
+
+func (b *passingBroker) TopicIDs(context.Context, []string) (map[string]TopicID, error) {
+	return map[string]TopicID{tp(0).Topic: b.id}, nil
 }

@@ -206,7 +206,10 @@ func (m *member) TopicIDs(ctx context.Context, _ []string) (map[string]TopicID, 
 	return map[string]TopicID{"orders": m.w.topicID}, nil
 }
 
-func (m *member) Earliest(_ context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+func (m *member) Earliest(ctx context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+	if err := m.thawed(ctx); err != nil {
+		return nil, err
+	}
 	out := make(map[connect.TopicPartition]int64)
 	for _, tp := range parts {
 		out[tp] = 0
@@ -214,7 +217,10 @@ func (m *member) Earliest(_ context.Context, parts []connect.TopicPartition) (ma
 	return out, nil
 }
 
-func (m *member) Latest(_ context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+func (m *member) Latest(ctx context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
+	if err := m.thawed(ctx); err != nil {
+		return nil, err
+	}
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	out := make(map[connect.TopicPartition]int64)
