@@ -83,14 +83,34 @@ func stream(t *testing.T, v variant.Value) string {
 func TestVariantForms(t *testing.T) {
 	type object = [][2]any
 	values := [][]any{
-		{nil}, {true}, {false},
+		{nil},
+		{true},
+		{false},
 		{int8(7), int16(7), int32(7), int64(7), json.Number("7.0"), json.Number("7.00")},
-		{int8(-7), json.Number("-7.0")}, {int8(0), json.Number("0.00")}, {int8(70)}, {json.Number("0.7"), json.Number("0.70")},
-		{7.0, float32(7)}, {0.5, float32(0.5)}, {"7"}, {""}, {"a", string([]byte{'a'})}, {strings.Repeat("a", 100)}, {[]byte("7")},
-		{arrow.Date32(7)}, {arrow.Time64(7)},
-		{[]any{}}, {[]any{int8(1), int64(2)}, []any{int32(1), json.Number("2.0")}}, {[]any{int8(2), int8(1)}}, {[]any{[]any{int8(1)}, int8(2)}}, {[]any{[]any{int8(1), int8(2)}}},
-		{object{}}, {object{{"a", int8(1)}, {"b", "x"}}, object{{"b", "x"}, {"a", int16(1)}}}, {object{{"a", int8(1)}, {"b", "y"}}}, {object{{"a", "x"}, {"b", int8(1)}}},
-		{object{{"a", object{{"b", int8(1)}}}}}, {object{{"a", object{}}, {"b", int8(1)}}},
+		{int8(-7), json.Number("-7.0")},
+		{int8(0), json.Number("0.00")},
+		{int8(70)},
+		{json.Number("0.7"), json.Number("0.70")},
+		{7.0, float32(7)},
+		{0.5, float32(0.5)},
+		{"7"},
+		{""},
+		{"a"},
+		{strings.Repeat("a", 100)},
+		{[]byte("7")},
+		{arrow.Date32(7)},
+		{arrow.Time64(7)},
+		{[]any{}},
+		{[]any{int8(1), int64(2)}, []any{int32(1), json.Number("2.0")}},
+		{[]any{int8(2), int8(1)}},
+		{[]any{[]any{int8(1)}, int8(2)}},
+		{[]any{[]any{int8(1), int8(2)}}},
+		{object{}},
+		{object{{"a", int8(1)}, {"b", "x"}}, object{{"b", "x"}, {"a", int16(1)}}},
+		{object{{"a", int8(1)}, {"b", "y"}}},
+		{object{{"a", "x"}, {"b", int8(1)}}},
+		{object{{"a", object{{"b", int8(1)}}}}},
+		{object{{"a", object{}}, {"b", int8(1)}}},
 	}
 	seen := make(map[string]string)
 	for _, same := range values {
@@ -182,7 +202,8 @@ func sparkVariants(t *testing.T, schema *iceberg.Schema) arrow.RecordBatch {
 			v.AppendNull()
 		} else {
 			v.Append(variantOf(t, [][2]any{
-				{"b", id}, {"a", []any{json.Number("1.5"), true, nil, strings.Repeat("x", int(id)), (float64(id) + 0.5) * 1000}},
+				{"b", id},
+				{"a", []any{json.Number("1.5"), true, nil, strings.Repeat("x", int(id)), (float64(id) + 0.5) * 1000}},
 				{"c", [][2]any{{"z", id * 1000003}}},
 			}))
 		}
