@@ -18,6 +18,9 @@ import (
 type Client struct {
 	Base string // URL without a slash at its end
 	Name string // of the server, for error messages: "the worker"
+
+	HTTP           *http.Client // nil is http.DefaultClient
+	User, Password string       // for basic authentication, if there is a user
 }
 
 // A StatusError is an answer other than 2xx.
@@ -52,7 +55,14 @@ func (c *Client) Call(ctx context.Context, method, path string, body, into any) 
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	if c.User != "" {
+		req.SetBasicAuth(c.User, c.Password)
+	}
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", c.Name, err)
 	}
