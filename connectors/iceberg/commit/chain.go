@@ -19,10 +19,9 @@ type Chain struct {
 	parts   map[connect.TopicPartition]*chainPart
 	units   []*sentUnit // oldest first
 
-	coordinator [16]byte
-	epoch       int32
-	sequence    uint64
-	commit      [16]byte // the last one answered
+	epoch  int32
+	heard  map[[16]byte]*heard // by coordinator: rivals may speak in turns
+	commit [16]byte            // the last one answered
 
 	held                 map[connect.TopicPartition]bool // nil for none
 	mostUnits, mostBytes int                             // unconfirmed, before something is held
@@ -37,6 +36,12 @@ type chainPart struct {
 	foreseen   map[Target]int64 // floors that were still to come when it was opened
 }
 
+// A heard coordinator is answered once for each commit, and told once what it missed.
+type heard struct {
+	sequence uint64   // of its last cycle
+	commit   [16]byte // the last of its own that was answered
+}
+
 type sentUnit struct {
 	unit *Unit
 	sent time.Time // zero: not announced yet, its files are on their way
@@ -49,11 +54,16 @@ const (
 	// the last so many, or so many bytes of announcements.
 	heldUnits = 256
 	heldBytes = 16 << 20
+
+	mostHeard = 16 // coordinators that are remembered
 )
 
 // NewChain makes a chain without partitions, for a task of that configuration.
 func NewChain(configHash uint64) *Chain {
-	return &Chain{task: randomID(), hash: configHash, parts: make(map[connect.TopicPartition]*chainPart), mostUnits: heldUnits, mostBytes: heldBytes}
+	return &Chain{
+		task: randomID(), hash: configHash, parts: make(map[connect.TopicPartition]*chainPart), heard: make(map[[16]byte]*heard),
+		mostUnits: heldUnits, mostBytes: heldBytes,
+	}
 }
 
 // Assign adds partitions. They are closed until a cycle opens them.
@@ -153,11 +163,14 @@ func (c *Chain) Observe(cy *Cycle, now time.Time) Step {
 	if cy.ConfigHash != c.hash || cy.Epoch < c.epoch {
 		return Step{}
 	}
-	same := cy.Coordinator == c.coordinator
-	if same && cy.Sequence <= c.sequence {
+	from, known := c.heard[cy.Coordinator]
+	if known && cy.Sequence <= from.sequence {
 		return Step{}
 	}
-	c.coordinator, c.epoch, c.sequence = cy.Coordinator, cy.Epoch, cy.Sequence
+	if !known {
+		from = c.meet(cy.Coordinator)
+	}
+	c.epoch, from.sequence = cy.Epoch, cy.Sequence
 	levels := make(map[connect.TopicPartition]Level, len(cy.Levels))
 	for _, l := range cy.Levels {
 		levels[l.TopicPartition] = l
@@ -184,24 +197,36 @@ func (c *Chain) Observe(cy *Cycle, now time.Time) Step {
 	}
 	c.hold(levels)
 	for i, u := range c.units {
-		if !u.sent.IsZero() && (!same || (i == 0 && now.Sub(u.sent) > announceAgain)) {
+		if !u.sent.IsZero() && (!known || (i == 0 && now.Sub(u.sent) > announceAgain)) {
 			u.sent = now
 			step.Announce = append(step.Announce, u.unit)
 		}
 	}
-	if cy.Commit != c.commit && cy.Commit != ([16]byte{}) {
-		c.commit = cy.Commit
+	switch {
+	case cy.Commit == ([16]byte{}):
+	case cy.Commit != from.commit:
+		from.commit, c.commit = cy.Commit, cy.Commit
 		step.Flush, step.Commit = true, cy.Commit
-	} else if cy.Commit == c.commit && cy.Commit != ([16]byte{}) {
-		step.Announce = append(step.Announce, c.speakUp()...)
+	default:
+		step.Announce = append(step.Announce, c.speakUp(cy.Commit)...)
 	}
 	return step
 }
 
+// meet remembers a coordinator. Should there be too many, all are met again.
+func (c *Chain) meet(coordinator [16]byte) *heard {
+	if len(c.heard) >= mostHeard {
+		clear(c.heard)
+	}
+	from := &heard{}
+	c.heard[coordinator] = from
+	return from
+}
+
 // speakUp answers for partitions that came while answers were awaited, with a unit that
 // has nothing: else the coordinator would wait for them until its timeout.
-func (c *Chain) speakUp() []*Unit {
-	u := &Unit{ConfigHash: c.hash, Cycle: c.commit}
+func (c *Chain) speakUp(asked [16]byte) []*Unit {
+	u := &Unit{ConfigHash: c.hash, Cycle: asked}
 	for tp, p := range c.parts {
 		if p.silent {
 			p.silent = false

@@ -120,6 +120,34 @@ func TestChainAnnouncesAgain(t *testing.T) {
 	}
 }
 
+// Two coordinators that speak in turns, one of them of a group that is no more, get each
+// unit and each answer once: else they and the task would go round as fast as the network.
+func TestChainHearsRivals(t *testing.T) {
+	c := opened(t)
+	c.Advance(tp(0), 15)
+	sealAndSend(c, 7)
+	var announced, flushed int
+	for turn := range uint64(10) {
+		for _, coordinator := range []byte{1, 2} {
+			c.In(1)
+			step := c.Observe(said(coordinator, 2+turn, 7+coordinator, 0, 10, 10, 1, 20, 20), time.Now())
+			announced += len(step.Announce)
+			if step.Flush {
+				flushed++
+			}
+		}
+	}
+	if announced != 1 || flushed != 2 {
+		t.Errorf("announced %d times, want once, to the coordinator that is new; flushed %d times, want once for each", announced, flushed)
+	}
+	for other := range byte(2 * mostHeard) {
+		c.Observe(said(10+other, 1, 0), time.Now())
+	}
+	if len(c.heard) > mostHeard {
+		t.Errorf("%d coordinators are remembered", len(c.heard))
+	}
+}
+
 func TestChainStartsOver(t *testing.T) {
 	tests := []struct {
 		name  string

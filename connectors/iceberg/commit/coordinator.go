@@ -123,7 +123,8 @@ const (
 	heartbeat     = time.Second // sessions are looked at
 	firstRetry    = 100 * time.Millisecond
 	lastRetry     = 10 * time.Second
-	resend        = 3 * time.Second // a cycle is sent again, though nothing has changed
+	resend        = 3 * time.Second       // a cycle is sent again, though nothing has changed
+	spacing       = 20 * time.Millisecond // between two cycles: with a rival, each answer to one changes the other's
 	checkInterval = 10 * time.Second
 	inboxSize     = 1024
 )
@@ -458,6 +459,9 @@ func (c *Coordinator) sendCycle(ctx context.Context) {
 	}
 	c.dirty, c.lastSent = false, time.Now()
 	c.start(ctx, &c.jobs.send, "sending the cycle", func(ctx context.Context) (func() error, error) {
-		return func() error { return nil }, c.cfg.Send(ctx, m)
+		return func() error {
+			c.jobs.send.after = time.Now().Add(spacing)
+			return nil
+		}, c.cfg.Send(ctx, m)
 	})
 }
