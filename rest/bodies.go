@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 
 	"github.com/firn-io/firn/connect/entities"
 )
 
-// decode reads a JSON value; what follows it is ignored, as Java's parser does. Faults
-// are a 500, as in Java.
+// decode reads a JSON value; what follows it is ignored, as Java's parser does. Faults are
+// a 400: Java answers them with 500, which clients take for a reason to try again.
 func decode(body []byte, into any, strict bool) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
@@ -30,7 +29,7 @@ func decode(body []byte, into any, strict bool) error {
 }
 
 func unreadable(err error) error {
-	return &entities.Error{Status: http.StatusInternalServerError, Message: "the body cannot be read: " + err.Error()}
+	return entities.BadRequest("the body cannot be read: " + err.Error())
 }
 
 // A configBody is a flat JSON object. Numbers and booleans count as their text; null is

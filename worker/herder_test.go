@@ -397,7 +397,7 @@ func TestOffsets(t *testing.T) {
 		_, err := h.AlterOffsets(ctx, "c", entities.Offsets{})
 		wantError(err, 400, "Partitions / offsets need to be provided for an alter offsets request")
 		wantError(alter("events", "x", 5), 400, "Failed to parse the following Kafka partition value in the provided offsets: 'x'. Partition values for sink connectors need to be integers.")
-		wantError(alter("events", 0, -3), 500, "Failed to modify offsets for sink connector c")
+		wantError(alter("events", 0, -3), 400, "Failed to modify offsets for sink connector c: negative offset")
 		if err := alter("events", "1", "7"); err != nil {
 			t.Errorf("numeric texts are refused: %v", err)
 		}

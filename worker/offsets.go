@@ -227,7 +227,7 @@ func modifyError(name, done string, err error) error {
 		verb = "reset"
 	}
 	if errors.Is(err, errNegativeOffset) {
-		return &entities.Error{Status: http.StatusInternalServerError, Message: "Failed to modify offsets for sink connector " + name}
+		return entities.BadRequest("Failed to modify offsets for sink connector " + name + ": " + err.Error())
 	}
 	message := fmt.Sprintf("Failed to %s consumer group offsets for connector %s: %v", verb, name, err)
 	switch p, ok := errors.AsType[pluginError](err); {
