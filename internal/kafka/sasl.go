@@ -29,8 +29,13 @@ func (p *properties) sasl(cfg *sarama.Config) {
 	case sarama.SASLTypeSCRAMSHA512:
 		cfg.Net.SASL.Mechanism, module = sarama.SASLTypeSCRAMSHA512, "ScramLoginModule"
 		cfg.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scram{hash: sha512.New} }
+	case sarama.SASLTypeOAuth:
+		cfg.Net.SASL.Mechanism, module = sarama.SASLTypeOAuth, "OAuthBearerLoginModule"
+	case "GSSAPI":
+		p.bad("sasl.mechanism", mechanism, "Kerberos is not in this build; it has PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER: set sasl.mechanism to one that a listener of the brokers offers (GSSAPI is the default)")
+		return
 	default:
-		p.bad("sasl.mechanism", mechanism, "this build has PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512")
+		p.bad("sasl.mechanism", mechanism, "this build has PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER")
 		return
 	}
 	jaas, err := parseJAAS(p.given["sasl.jaas.config"])
@@ -39,6 +44,8 @@ func (p *properties) sasl(cfg *sarama.Config) {
 		p.fail("sasl.jaas.config", "sasl.jaas.config: %v", err)
 	case !strings.HasSuffix(jaas.module, "."+module):
 		p.fail("sasl.jaas.config", "sasl.jaas.config: sasl.mechanism %s needs org.apache.kafka.common.security's %s, not %s", cfg.Net.SASL.Mechanism, module, jaas.module)
+	case module == "OAuthBearerLoginModule":
+		cfg.Net.SASL.TokenProvider = p.oauth(jaas)
 	case jaas.options["username"] == "" || jaas.options["password"] == "":
 		p.fail("sasl.jaas.config", "sasl.jaas.config: username or password is missing")
 	default:
