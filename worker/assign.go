@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firn-io/firn/connect/entities"
 	"github.com/firn-io/firn/worker/group"
 	"github.com/firn-io/firn/worker/topics"
 )
@@ -198,40 +199,60 @@ func (h *Herder) restartLocally(r topics.RestartRequest) {
 	}
 }
 
-// checkSessionKey makes a new key for requests between workers when there is none, when
-// it has expired, or when it is not of the kind that this worker is configured for.
+// checkSessionKey has a new key for requests between workers made when one is due. The
+// leader does it.
 func (h *Herder) checkSessionKey() {
-	if h.ending || h.assigned == nil || !h.assigned.IsLeader() || h.assigned.Version < 2 {
+	if h.ending || h.rotating || h.assigned == nil || !h.assigned.IsLeader() || h.assigned.Version < 2 {
 		return
 	}
-	length, err := group.KeyBytes(h.cfg.KeyAlgorithm, h.cfg.KeySizeBits)
-	if err != nil {
-		h.log.Error("No session key can be made", "error", err)
-		return
+	switch due, in := h.keyDue(h.configs.Snapshot()); {
+	case due:
+		h.rotating = true
+		h.background(h.rotateKey)
+	case in > 0:
+		h.checkKeyAfter(in)
 	}
-	key := h.configs.Snapshot().SessionKey()
-	if key != nil && key.Algorithm == h.cfg.KeyAlgorithm && len(key.Key) == length {
-		if h.cfg.KeyTTL == 0 {
-			return
-		}
-		if left := time.Until(key.Created.Add(h.cfg.KeyTTL)); left > 0 {
-			h.checkKeyAfter(left)
-			return
-		}
-	}
-	h.background(h.rotateKey)
 }
 
+// keyDue tells whether a session key is due, because there is none, because it has expired
+// or because it is not of the kind that this worker is configured for; and if not, in what
+// time, 0 being never.
+func (h *Herder) keyDue(s clusterState) (due bool, in time.Duration) {
+	key := s.SessionKey()
+	if key == nil || key.Algorithm != h.cfg.KeyAlgorithm {
+		return true, 0
+	}
+	if n, err := group.KeyBytes(h.cfg.KeyAlgorithm, h.cfg.KeySizeBits); err != nil || n != len(key.Key) {
+		return true, 0
+	}
+	if h.cfg.KeyTTL == 0 {
+		return false, 0
+	}
+	in = time.Until(key.Created.Add(h.cfg.KeyTTL))
+	return in <= 0, in
+}
+
+var errKeyNotDue = errors.New("another session key has come meanwhile")
+
+// rotateKey writes a new session key, unless that is no longer this worker's to do.
 func (h *Herder) rotateKey(ctx context.Context) {
 	fresh, err := group.NewKey(h.cfg.KeyAlgorithm, h.cfg.KeySizeBits)
 	if err == nil {
-		err = h.configs.PutSessionKey(ctx, topics.SessionKey{Key: fresh, Algorithm: h.cfg.KeyAlgorithm, Created: time.Now()})
+		err = h.write(ctx, func(s clusterState) error {
+			if due, _ := h.keyDue(s); !due {
+				return errKeyNotDue
+			}
+			return nil
+		}, func(ctx context.Context) error {
+			return h.configs.PutSessionKey(ctx, topics.SessionKey{Key: fresh, Algorithm: h.cfg.KeyAlgorithm, Created: time.Now()})
+		})
 	}
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errShutdown) {
 		return
 	}
 	h.post(func() {
-		if err == nil {
+		h.rotating = false
+		if _, follows := errors.AsType[*entities.RedirectError](err); err == nil || follows || errors.Is(err, errKeyNotDue) {
 			h.checkSessionKey() // sets the timer
 			return
 		}
@@ -243,18 +264,10 @@ func (h *Herder) rotateKey(ctx context.Context) {
 // keyRetry is the pause after a session key could not be written.
 const keyRetry = 10 * time.Second
 
-// checkKeyAfter comes back to the session key later; one timer runs at most.
+// checkKeyAfter comes back to the session key later; the last call counts.
 func (h *Herder) checkKeyAfter(d time.Duration) {
-	if h.keyTimer {
-		return
+	if h.keyTimer != nil {
+		h.keyTimer.Stop()
 	}
-	h.keyTimer = true
-	h.background(func(ctx context.Context) {
-		if sleep(ctx, d) {
-			h.post(func() {
-				h.keyTimer = false
-				h.checkSessionKey()
-			})
-		}
-	})
+	h.keyTimer = time.AfterFunc(d, func() { h.post(h.checkSessionKey) })
 }

@@ -1,8 +1,11 @@
 package worker
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,9 +19,11 @@ import (
 type script struct {
 	events  chan group.Event
 	rejoins []string
+	runs    atomic.Int32
 }
 
 func (m *script) Run(ctx context.Context) error {
+	m.runs.Add(1)
 	<-ctx.Done()
 	return nil
 }
@@ -91,5 +96,97 @@ func TestRequestsWaitForTheRebalance(t *testing.T) {
 		if err := <-answer; err == nil || err.Error() != "Connector c not found" || !joined {
 			t.Errorf("answered %v, joined %t; want that there is no connector", err, joined)
 		}
+	})
+}
+
+// A cutStore is a config topic that at times cannot be read to its end.
+type cutStore struct {
+	configStore
+	cut atomic.Bool
+}
+
+func (s *cutStore) ReadToEnd(ctx context.Context) error {
+	if s.cut.Load() {
+		return errors.New("cut off")
+	}
+	return s.configStore.ReadToEnd(ctx)
+}
+
+// TestPauseOutOfTheGroup wants the pauses of Java when the config topic cannot be read.
+func TestPauseOutOfTheGroup(t *testing.T) {
+	for _, tt := range []struct {
+		version int16
+		pause   time.Duration
+	}{{0, 5 * time.Minute}, {2, 6 * time.Second}} {
+		scripted(t, func(t *testing.T, h *Herder, m *script) {
+			h.cfg.UnsyncBackoff, h.cfg.ScheduledRebalanceMaxDelay = 5*time.Minute, 5*time.Minute
+			store := &cutStore{configStore: h.configs}
+			store.cut.Store(true)
+			if err := h.do(t.Context(), func() error { h.configs = store; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			m.events <- group.Assigned{MemberID: "a", Leader: "b", Version: tt.version, ConfigOffset: 7}
+			synctest.Wait()
+			store.cut.Store(false)
+			time.Sleep(tt.pause - time.Millisecond)
+			synctest.Wait()
+			if n := m.runs.Load(); n != 1 {
+				t.Errorf("protocol version %d: joined again before %v were over", tt.version, tt.pause)
+			}
+			time.Sleep(2 * time.Millisecond)
+			synctest.Wait()
+			if n := m.runs.Load(); n != 2 {
+				t.Errorf("protocol version %d: joined %d times after %v, want 2", tt.version, n, tt.pause)
+			}
+		})
+	}
+}
+
+// TestSessionKeys follows the keys that a worker makes while it leads.
+func TestSessionKeys(t *testing.T) {
+	scripted(t, func(t *testing.T, h *Herder, m *script) {
+		h.cfg.KeyAlgorithm, h.cfg.KeyTTL = "HmacSHA256", time.Hour
+		assigned := func(leader string, version int16) {
+			m.events <- group.Assigned{MemberID: "a", Leader: leader, LeaderURL: "http://b:1/", Version: version, ConfigOffset: h.configs.Snapshot().Offset()}
+			synctest.Wait()
+		}
+		var last []byte
+		want := func(what string, fresh bool, size int) {
+			t.Helper()
+			synctest.Wait()
+			var key []byte
+			if k := h.configs.Snapshot().SessionKey(); k != nil {
+				key = k.Key
+			}
+			if len(key) != size || bytes.Equal(key, last) == fresh {
+				t.Errorf("%s: a key of %d bytes, new %t; want %d, %t", what, len(key), !bytes.Equal(key, last), size, fresh)
+			}
+			last = key
+		}
+		assigned("a", 1)
+		want("a protocol without signatures", false, 0)
+		assigned("b", 2)
+		want("another leads", false, 0)
+		assigned("a", 2)
+		want("there is none", true, 32)
+		assigned("a", 2)
+		want("there is one", false, 32)
+		time.Sleep(59 * time.Minute)
+		want("before it expires", false, 32)
+		time.Sleep(2 * time.Minute)
+		want("when it has expired", true, 32)
+		assigned("b", 2)
+		time.Sleep(3 * time.Hour)
+		want("expired while another leads", false, 32)
+		assigned("a", 2)
+		want("leading again", true, 32)
+		h.cfg.KeyAlgorithm, h.cfg.KeyTTL = "HmacSHA512", 0
+		assigned("a", 2)
+		want("of another kind", true, 64)
+		time.Sleep(48 * time.Hour)
+		want("for ever", false, 64)
+		h.cfg.KeySizeBits = 128
+		assigned("a", 2)
+		want("of another size", true, 16)
 	})
 }

@@ -37,7 +37,7 @@ type Config struct {
 	ConfigTopic, OffsetTopic, StatusTopic Topic
 
 	SessionTimeout, RebalanceTimeout, HeartbeatInterval time.Duration
-	SyncTimeout                                         time.Duration // worker.sync.timeout.ms
+	SyncTimeout, UnsyncBackoff                          time.Duration // worker.sync.timeout.ms, worker.unsync.backoff.ms
 	ScheduledRebalanceMaxDelay                          time.Duration
 	Protocol                                            string // eager, compatible, sessioned
 
@@ -127,6 +127,7 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 		RebalanceTimeout:           v.Millis("rebalance.timeout.ms"),
 		HeartbeatInterval:          v.Millis("heartbeat.interval.ms"),
 		SyncTimeout:                v.Millis("worker.sync.timeout.ms"),
+		UnsyncBackoff:              v.Millis("worker.unsync.backoff.ms"),
 		ScheduledRebalanceMaxDelay: v.Millis("scheduled.rebalance.max.delay.ms"),
 		Protocol:                   strings.ToLower(v["connect.protocol"]),
 

@@ -99,3 +99,17 @@ func TestAdvertise(t *testing.T) {
 		}
 	}
 }
+
+func TestExactlyOnceSourceSupport(t *testing.T) {
+	for value, want := range map[string]string{
+		"disabled": "", "Disabled": "",
+		"preparing": "does not write the config topic in transactions",
+		"ENABLED":   "does not write the config topic in transactions",
+		"on":        "String must be one of (case insensitive): disabled, enabled, preparing",
+	} {
+		_, _, err := worker.NewConfig(distributed(map[string]string{"exactly.once.source.support": value}))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", value, err, want)
+		}
+	}
+}

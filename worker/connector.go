@@ -112,13 +112,14 @@ func (i *instance) move(ctx context.Context, target topics.TargetState) error {
 // start starts a fresh connector and has its task configs published.
 func (i *instance) start(ctx context.Context) error {
 	h := i.herder
-	config, err := h.cfg.providers.resolve(i.run.config)
+	config, hide, err := h.cfg.providers.reveal(i.run.config)
 	if err != nil {
 		return err
 	}
+	i.log = hide.logger(h.log.With("connector", i.run.name))
 	class, newConnector, ok := h.plugins.connector(config[keyConnectorClass])
 	if !ok {
-		return h.plugins.unknownConnector(config[keyConnectorClass])
+		return h.plugins.lacksConnector(config[keyConnectorClass])
 	}
 	var tasks []map[string]string
 	err = contained(func() error {
@@ -135,9 +136,9 @@ func (i *instance) start(ctx context.Context) error {
 		return err
 	})
 	if err != nil || ctx.Err() != nil {
-		return err
+		return hide.err(err)
 	}
-	restore(tasks, i.run.config)
+	restore(tasks, i.run.config, hide)
 	pctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

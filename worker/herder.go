@@ -56,7 +56,9 @@ type Herder struct {
 	joinEvent    *group.Joining  // not answered yet
 	unflushed    bool            // work was taken away since statuses were last flushed
 	flushing     bool
-	keyTimer     bool            // a look at the session key is due later
+	keyTimer     *time.Timer     // the next look at the session key, nil: none was due yet
+	rotating     bool            // a session key is being written
+	leftEager    bool            // the group was left for a while under the eager protocol
 	known        map[string]bool // connectors that a rebalance has been asked for, or that one covered
 	connectors   map[string]*connectorRun
 	tasks        map[group.TaskID]*taskRun
@@ -134,6 +136,9 @@ func (h *Herder) end() {
 	h.ending = true
 	h.synced = false
 	h.ready.Store(false)
+	if h.keyTimer != nil {
+		h.keyTimer.Stop()
+	}
 	for _, c := range h.connectors {
 		h.stop(&c.unit, connectorGrace)
 	}
@@ -283,13 +288,15 @@ func (h *Herder) memberEnded(err error) {
 		h.failure = err
 		h.end()
 	case !h.ending:
-		h.background(h.comeBack)
+		eager := h.leftEager
+		h.background(func(ctx context.Context) { h.comeBack(ctx, eager) })
 	}
 }
 
 // leave gives the membership up for a while, because the config topic cannot be read.
 func (h *Herder) leave(cause error) {
 	h.log.Error("Cannot read the config topic to its end: leaving the group until it can be read", "error", cause)
+	h.leftEager = h.assigned.Version == 0
 	h.assigned, h.synced, h.joining, h.joinEvent = nil, false, true, nil
 	if h.memberCancel != nil {
 		h.memberCancel()
@@ -298,11 +305,15 @@ func (h *Herder) leave(cause error) {
 
 // comeBack reads the config topic until that works, then joins again. Its pauses are
 // Java's: five, growing, within the time for which others leave our work to us; then we
-// stop it.
-func (h *Herder) comeBack(ctx context.Context) {
+// stop it. Under the eager protocol others have it already, and the pause is long.
+func (h *Herder) comeBack(ctx context.Context, eager bool) {
 	for {
 		for left := time.Duration(5); left > 0; left-- {
-			if !sleep(ctx, h.cfg.ScheduledRebalanceMaxDelay/10/left) {
+			pause := h.cfg.ScheduledRebalanceMaxDelay / 10 / left
+			if eager {
+				pause = h.cfg.UnsyncBackoff
+			}
+			if !sleep(ctx, pause) {
 				return
 			}
 			rctx, cancel := context.WithTimeout(ctx, h.cfg.SyncTimeout)

@@ -89,7 +89,7 @@ var distributedKeys = []connect.ConfigKey{
 	{Name: "inter.worker.key.ttl.ms", Type: connect.TypeInt, Default: new("3600000"), Importance: connect.Low, Doc: "How long such a key is used; 0 is for ever.", Check: atLeast(0)},
 	{Name: keySignature, Type: connect.TypeString, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithm of the signatures.", Check: checkMac("signature")},
 	{Name: keyVerification, Type: connect.TypeList, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithms whose signatures are accepted.", Check: checkVerification},
-	{Name: "exactly.once.source.support", Type: connect.TypeString, Default: new("disabled"), Importance: connect.High, Doc: "Accepted when disabled: workers that write the config topic in transactions cannot share a group with this one.", Check: oneOfFold("disabled")},
+	{Name: "exactly.once.source.support", Type: connect.TypeString, Default: new("disabled"), Importance: connect.High, Doc: "Accepted when disabled: workers that write the config topic in transactions cannot share a group with this one.", Check: checkExactlyOnce},
 }
 
 // standaloneKeys are what a worker without a group accepts besides.
@@ -157,6 +157,19 @@ func replication(value string) error {
 
 func checkProtocol(value string) error {
 	return oneOfFold("eager", "compatible", "sessioned")(value)
+}
+
+// checkExactlyOnce refuses what would be a promise to others: a leader under it writes the
+// config topic in transactions, so that one that was replaced is fenced.
+func checkExactlyOnce(value string) error {
+	switch strings.ToLower(value) {
+	case "disabled":
+		return nil
+	case "preparing", "enabled":
+		return javaErrorf("this worker does not write the config topic in transactions, as leaders have to for exactly-once source connectors; it runs no source connectors and needs none for its sinks. " +
+			"Set disabled on all workers of the group, or give this one a group.id of its own")
+	}
+	return javaErrorf("String must be one of (case insensitive): disabled, enabled, preparing")
 }
 
 func checkMac(use string) func(string) error {

@@ -97,6 +97,15 @@ func (p *Plugins) unknownConnector(name string) error {
 	return entities.BadRequest("Failed to find any class that implements Connector and which name matches " + name + ", available connectors are: " + strings.Join(known, ", "))
 }
 
+// lacksConnector is what a connector or a task fails with whose class this build does not
+// have. Workers tell the leader nothing about their plugins, so that any leader gives any
+// work to any worker; a worker that refused would be given it again.
+func (p *Plugins) lacksConnector(name string) error {
+	return fmt.Errorf("this worker (Firn) has no connector class %s, only %s. Tasks on workers that have the class go on, and nothing was changed in their configs; "+
+		"restarting does not help here. Create the connector in a Connect cluster all of whose workers have the class, then delete it in this one; "+
+		"its consumer group and its offsets stay", strings.TrimSpace(name), strings.Join(classes(p.Connectors), ", "))
+}
+
 // plugin finds a plugin of any kind, for its definition of keys.
 func (p *Plugins) plugin(name string) (connect.Plugin, bool) {
 	if _, newPlugin, ok := p.connector(name); ok {

@@ -23,6 +23,7 @@ type taskRun struct {
 	whole   map[string]string // of the connector, newest
 
 	version string
+	hide    *veil // of the secrets in its configs
 
 	mu     sync.Mutex // guards what follows
 	paused bool
@@ -66,7 +67,7 @@ func (h *Herder) runTask(ctx context.Context, run *taskRun, count int, memory in
 	err := contained(func() error {
 		task, err := h.newTask(run, count, memory)
 		if err != nil {
-			h.reportTask(run, topics.StateFailed, err.Error())
+			h.reportTask(run, topics.StateFailed, run.hide.text(err.Error()))
 			return err
 		}
 		run.mu.Lock()
@@ -78,6 +79,7 @@ func (h *Herder) runTask(ctx context.Context, run *taskRun, count int, memory in
 	if err == nil {
 		return
 	}
+	err = run.hide.err(err)
 	run.failed.Store(true)
 	h.log.Error("Task failed", "task", run.id.String(), "error", err)
 	if strings.HasPrefix(err.Error(), "panic: ") {
@@ -104,7 +106,7 @@ func (h *Herder) reportTask(run *taskRun, s topics.State, trace string) {
 
 // newTask puts a task together from the connector's and its own config.
 func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, error) {
-	config, err := h.cfg.providers.resolve(run.whole)
+	config, hide, err := h.cfg.providers.reveal(run.whole)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +114,7 @@ func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, err
 	if err != nil {
 		return nil, err
 	}
+	run.hide = hide
 	most, err := tasksMax(config)
 	if err != nil {
 		return nil, err
@@ -121,7 +124,7 @@ func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, err
 	}
 	_, newConnector, ok := h.plugins.connector(config[keyConnectorClass])
 	if !ok {
-		return nil, h.plugins.unknownConnector(config[keyConnectorClass])
+		return nil, h.plugins.lacksConnector(config[keyConnectorClass])
 	}
 	connector := newConnector()
 	run.version = connector.Version()
@@ -132,8 +135,8 @@ func (h *Herder) newTask(run *taskRun, count int, memory int64) (*sink.Task, err
 		ClientConfig:  h.cfg.topLevel(),
 		FlushInterval: h.cfg.FlushInterval, FlushTimeout: h.cfg.FlushTimeout, Grace: h.cfg.TaskGrace,
 		MemoryBytes: memory,
-		Logger:      h.log,
-		OnState:     func(s sink.State, trace string) { h.reportTask(run, topics.State(s), trace) },
+		Logger:      hide.logger(h.log),
+		OnState:     func(s sink.State, trace string) { h.reportTask(run, topics.State(s), hide.text(trace)) },
 	}
 	if h.cfg.TopicTracking {
 		c.OnTopic = func(topic string) {

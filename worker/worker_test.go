@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -264,11 +265,16 @@ type probe struct {
 	double  []string          // tasks that were started while they ran
 
 	release chan struct{} // lets connectors stop that hang
+	lacks   string        // the worker that has another class instead
 }
 
 func (p *probe) plugins(worker string) (out worker.Plugins) {
 	out.Connectors = map[string]func() connect.SinkConnector{
 		"probe.ProbeSinkConnector": func() connect.SinkConnector { return &probeConnector{probe: p, worker: worker} },
+	}
+	if worker == p.lacks {
+		out.Connectors["firn.OwnSinkConnector"] = out.Connectors["probe.ProbeSinkConnector"]
+		delete(out.Connectors, "probe.ProbeSinkConnector")
 	}
 	out.Converters = map[string]func() connect.Converter{"probe.Converter": func() connect.Converter { return probeConverter{} }}
 	return out
@@ -314,6 +320,8 @@ func (c *probeConnector) Start(_ context.Context, config map[string]string) erro
 	c.probe.starts["connector "+config["name"]]++
 	if f := config["probe.fail"]; f == "start" || f == "once" && c.probe.starts["connector "+config["name"]] == 1 {
 		return errors.New("told to fail")
+	} else if f == "leak" {
+		return fmt.Errorf("refused: https://me:%s@host", url.QueryEscape(config["probe.password"]))
 	}
 	return nil
 }
@@ -357,8 +365,12 @@ type probeTask struct {
 }
 
 func (t *probeTask) Start(_ context.Context, tc connect.TaskContext, config map[string]string) error {
-	if config["probe.fail"] == "task" {
+	switch config["probe.fail"] {
+	case "task":
 		return errors.New("told to fail")
+	case "leak task":
+		tc.Logger().With("login", "me:"+config["probe.password"]).Warn("trying "+config["probe.password"], "config", config)
+		return fmt.Errorf("refused: %q", config["probe.password"])
 	}
 	t.slow = config["probe.fail"] == "slow"
 	t.key = fmt.Sprintf("%s-%d", tc.Connector(), tc.Task())

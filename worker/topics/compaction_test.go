@@ -61,28 +61,28 @@ func (h *history) read() *ClusterState {
 // never some of one set and some of another.
 func TestCompaction(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var all history
-		for n := range rapid.IntRange(1, 40).Draw(t, "writes") {
+		all := history{{"connector-a", config("x")}, {"connector-a-1", config("y")}}
+		for n := range rapid.IntRange(1, 12).Draw(t, "writes") {
 			name := rapid.SampledFrom([]string{"a", "a-1"}).Draw(t, "connector")
 			v := strconv.Itoa(n)
-			switch rapid.IntRange(0, 7).Draw(t, "write") {
-			case 0, 1:
+			switch rapid.IntRange(0, 9).Draw(t, "write") {
+			case 9:
 				all.put("connector-"+name, config(v))
-			case 2:
+			case 8:
 				all.put("connector-"+name, "")
 				all.put("target-state-"+name, "")
-			case 3, 4, 5:
-				tasks := rapid.IntRange(0, 3).Draw(t, "tasks")
-				all.publish(name, v, tasks, rapid.IntRange(0, tasks+3).Draw(t, "stop"))
-			case 6:
+			case 7:
 				all.publish(name, v, 0, 1)
 				all.put("target-state-"+name, string(encodeTargetState(Stopped)))
-			case 7:
+			case 6:
 				all.put("tasks-fencing-"+name, `{"task-count":1}`)
 				all.put("foreign-"+name, `{"properties":{}}`)
+			default:
+				tasks := rapid.IntRange(0, 3).Draw(t, "tasks")
+				all.publish(name, v, tasks, rapid.IntRange(0, tasks+2).Draw(t, "stop"))
 			}
 		}
-		clean := rapid.IntRange(0, len(all)).Draw(t, "clean")
+		clean := len(all) - rapid.IntRange(0, len(all)).Draw(t, "dirty")
 		rest := all.compact(clean, rapid.Bool().Draw(t, "tombstones"))
 		want, got := all.read(), rest.read()
 		if !slices.Equal(got.Connectors(), want.Connectors()) {
