@@ -111,7 +111,7 @@ func (h *fakeHerder) RestartTask(_ context.Context, name string, task int) error
 }
 
 func (h *fakeHerder) PutTaskConfigs(_ context.Context, name string, configs []map[string]string, body []byte, s entities.Signature) error {
-	return only(answer[any](h, "PutTaskConfigs %s %d %s %s", name, len(configs), body, s.MAC))
+	return only(answer[any](h, "PutTaskConfigs %s %v %s %s", name, configs, body, s.MAC))
 }
 
 func (h *fakeHerder) Fence(_ context.Context, name string, _ []byte, s entities.Signature) error {
