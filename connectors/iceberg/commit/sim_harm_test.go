@@ -309,14 +309,21 @@ func (c simCatalog) LoadTable(ctx context.Context, ident table.Identifier) (*tab
 	return table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), t.FS, c), c.m.thawed(ctx)
 }
 
+// later has a request land within seconds that was given up.
+func (w *world) later(request func()) {
+	w.late.Add(1)
+	time.AfterFunc(time.Duration(w.pick(4000))*time.Millisecond, func() {
+		defer w.late.Done()
+		request()
+	})
+}
+
 func (c simCatalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
 	if err := c.m.thawed(ctx); err != nil {
 		return nil, "", err
 	}
 	if w := c.m.w; w.chance(10) { // a gateway gives up a request that lands all the same
-		time.AfterFunc(time.Duration(w.pick(4000))*time.Millisecond, func() {
-			_, _, _ = c.Catalog.CommitTable(context.Background(), ident, reqs, updates)
-		})
+		w.later(func() { _, _, _ = c.Catalog.CommitTable(context.Background(), ident, reqs, updates) })
 		return nil, "", errSim
 	}
 	meta, location, err := c.Catalog.CommitTable(ctx, ident, reqs, updates)
@@ -334,9 +341,7 @@ func (c simCatalog) CommitTransaction(ctx context.Context, commits []table.Table
 	w := c.m.w
 	switch {
 	case w.chance(10): // a gateway gives up a request that lands all the same
-		time.AfterFunc(time.Duration(w.pick(4000))*time.Millisecond, func() {
-			_ = c.Catalog.CommitTransaction(context.Background(), commits)
-		})
+		w.later(func() { _ = c.Catalog.CommitTransaction(context.Background(), commits) })
 		return errSim
 	case w.chance(10): // it goes from table to table, breaks off, and says anything
 		for _, t := range commits[:w.pick(len(commits)+1)] {

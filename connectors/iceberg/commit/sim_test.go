@@ -121,6 +121,7 @@ type world struct {
 	routes   func(tp connect.TopicPartition, offset int64) []int // indexes of simTables
 	cadence  func(table string) Cadence
 	trouble  func(what string)
+	late     sync.WaitGroup // requests that were given up and have not landed yet
 
 	mu         sync.Mutex
 	rng        *rand.Rand
@@ -204,6 +205,7 @@ func inWorld(t *testing.T, seed uint64, story func(w *world)) {
 					m.kill()
 				}
 			}
+			w.late.Wait()
 		}()
 		story(w)
 	})

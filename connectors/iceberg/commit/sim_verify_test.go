@@ -64,6 +64,7 @@ func (w *world) done() bool {
 
 // verify reads the tables' manifests: which files are live, and so which rows.
 func (w *world) verify() {
+	w.late.Wait() // what they bring must not count
 	for i, target := range simTables {
 		live := w.readTable(target)
 		if i == simKeyed {
