@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -125,6 +126,10 @@ func TestALeaderWithoutTheClass(t *testing.T) {
 			}
 			return ""
 		})
+		_, err := lacks.Herder().Create(t.Context(), entities.CreateRequest{Name: "c", Config: sinkConfig("c", nil)})
+		if e, ok := errors.AsType[*entities.Error](err); !ok || e.Status != 400 || !strings.Contains(e.Message, "Failed to find any class") {
+			t.Errorf("creating a connector without its class is answered with %v, want a 400", err)
+		}
 		fx.configure("c", "d", "e")
 		fx.wantTally(lacks, map[string]int{"FAILED@lacks": 3})
 		has := fx.worker("has", nil)
