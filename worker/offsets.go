@@ -184,9 +184,11 @@ func (h *Herder) modify(ctx context.Context, name, done string, parse func() err
 		if err := parse(); err != nil {
 			return err
 		}
-		if config, err = h.cfg.providers.resolve(config); err != nil {
+		var hide *veil
+		if config, hide, err = h.cfg.providers.reveal(config); err != nil {
 			return err
 		}
+		defer func() { err = hide.err(err) }()
 		_, newConnector, ok := h.plugins.connector(config[keyConnectorClass])
 		if !ok {
 			return h.plugins.unknownConnector(config[keyConnectorClass])

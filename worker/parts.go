@@ -61,7 +61,7 @@ func NewPipeline(cfg *Config, plugins Plugins, dial kafka.Dialer, connector map[
 func (p parts) client(prefix string, config, props map[string]string) (*kafka.Config, error) {
 	for _, key := range slices.Sorted(maps.Keys(stripped(config, prefix))) {
 		if !p.cfg.mayOverride(key) {
-			return nil, fmt.Errorf("Client Config Overrides not allowed: the '%s' policy does not allow '%s' to be overridden in the connector configuration", p.cfg.OverridePolicy, prefix+key) //nolint:staticcheck // Java's wording
+			return nil, fmt.Errorf("Client Config Overrides not allowed: the '%s' policy does not allow '%s' to be overridden in the connector configuration", p.cfg.OverridePolicy, prefix+key)
 		}
 	}
 	c, err := kafka.NewConfig(props, p.dial)

@@ -65,6 +65,12 @@ var variable = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 // resolve replaces the variables in the values of config. What an unknown provider or an
 // absent key would give stays as it is; nothing is resolved twice.
 func (p providers) resolve(config map[string]string) (map[string]string, error) {
+	resolved, _, err := p.reveal(config)
+	return resolved, err
+}
+
+// reveal is resolve, with what hides the values again.
+func (p providers) reveal(config map[string]string) (map[string]string, *veil, error) {
 	type place struct{ provider, path string }
 	wanted := map[place][]string{}
 	for _, value := range config {
@@ -76,39 +82,42 @@ func (p providers) resolve(config map[string]string) (map[string]string, error) 
 		}
 	}
 	if len(wanted) == 0 {
-		return config, nil
+		return config, nil, nil
 	}
 	found := map[place]map[string]string{}
 	for at, keys := range wanted {
 		values, err := p[at.provider](at.path, keys)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		found[at] = values
 	}
+	values := map[string]string{}
 	out := make(map[string]string, len(config))
 	for k, value := range config {
 		out[k] = variable.ReplaceAllStringFunc(value, func(ref string) string {
 			m := variable.FindStringSubmatch(ref)
 			if v, ok := found[place{m[1], m[3]}][m[4]]; ok {
+				values[ref] = v
 				return v
 			}
 			return ref
 		})
 	}
-	return out, nil
+	return out, newVeil(values), nil
 }
 
 // restore puts the variables back into task configs that were made from the resolved
-// connector config, so that no secret is written to the config topic.
-func restore(tasks []map[string]string, raw map[string]string) {
-	for key, value := range raw {
-		if !variable.MatchString(value) {
-			continue
-		}
-		for _, t := range tasks {
-			if _, ok := t[key]; ok {
-				t[key] = value
+// connector config, so that no secret is written to the config topic: under the keys of
+// the connector, and, unlike Java, under others that have the same value.
+func restore(tasks []map[string]string, raw map[string]string, v *veil) {
+	for _, t := range tasks {
+		for key, value := range t {
+			if v != nil && len(value) >= shortSecret && v.secrets[value] != "" {
+				t[key] = v.secrets[value]
+			}
+			if variable.MatchString(raw[key]) {
+				t[key] = raw[key]
 			}
 		}
 	}

@@ -65,9 +65,13 @@ func TestSecretsStayVariables(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := map[string]string{"a": "${env:FIRN_SECRET}", "b": "plain"}
-	tasks := []map[string]string{{"a": "hunter2", "b": "plain", "c": "more"}}
-	restore(tasks, raw)
-	if want := (map[string]string{"a": "${env:FIRN_SECRET}", "b": "plain", "c": "more"}); !maps.Equal(tasks[0], want) {
+	_, hide, err := p.reveal(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks := []map[string]string{{"a": "hunter2", "b": "plain", "c": "more", "copied": "hunter2"}}
+	restore(tasks, raw, hide)
+	if want := (map[string]string{"a": "${env:FIRN_SECRET}", "b": "plain", "c": "more", "copied": "${env:FIRN_SECRET}"}); !maps.Equal(tasks[0], want) {
 		t.Errorf("task config became %v, want %v", tasks[0], want)
 	}
 

@@ -43,7 +43,7 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 			r.config[k] = *value
 		}
 	}
-	resolved, err := v.config.providers.resolve(r.config)
+	resolved, hide, err := v.config.providers.reveal(r.config)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (v *validator) validate(ctx context.Context, given map[string]*string) (*co
 	v.converter(r, "key.converter")
 	v.converter(r, "value.converter")
 	v.headerConverter(r)
-	r.conceal(given)
+	r.conceal(given, hide)
 	return r.result(name), nil
 }
 
@@ -98,9 +98,17 @@ func (v *validator) ask(ctx context.Context, connector connect.SinkConnector, co
 }
 
 // conceal shows variables instead of what they stand for, which is often a secret.
-func (r *validation) conceal(given map[string]*string) {
+func (r *validation) conceal(given map[string]*string, hide *veil) {
+	hide.configErrors(r.doubts)
+	hide.configErrors(r.warned)
 	for i := range r.infos {
 		value := &r.infos[i].Value
+		for n, e := range value.Errors {
+			value.Errors[n] = hide.text(e)
+		}
+		if d := r.infos[i].Definition; d != nil {
+			d.Documentation = hide.text(d.Documentation)
+		}
 		raw, resolved := given[value.Name], r.given[value.Name]
 		if raw == nil || resolved == nil || *raw == *resolved {
 			continue
