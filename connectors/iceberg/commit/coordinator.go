@@ -448,8 +448,8 @@ func (c *Coordinator) storeOffsets(ctx context.Context) {
 }
 
 func (c *Coordinator) sendCycle(ctx context.Context) {
-	if c.jobs.send.busy {
-		return
+	if c.jobs.send.busy || time.Now().Before(c.jobs.send.after) {
+		return // dirty still: it is sent then
 	}
 	c.sequence++
 	m := &Cycle{
