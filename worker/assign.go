@@ -84,7 +84,7 @@ func (h *Herder) onAssigned(a *group.Assigned) {
 			case err != nil:
 				h.leave(err)
 			case a.Error != group.NoError:
-				h.rejoin("the leader could not read the config topic far enough")
+				h.rejoinLater(a, "the leader could not read the config topic far enough")
 			default:
 				h.takeUp(a)
 			}
@@ -101,7 +101,12 @@ func (h *Herder) takeUp(a *group.Assigned) {
 		h.known[c] = true
 	}
 	h.apply(changes)
-	if at := state.Offset(); at != a.ConfigOffset {
+	at := state.Offset()
+	if at < a.ConfigOffset { // though the topic was read to its end
+		h.rejoinLater(a, "the config topic is shorter than the leader knew it")
+		return
+	}
+	if at > a.ConfigOffset {
 		h.log.Info("The config topic has moved on since the leader looked", "offset", at, "assigned", a.ConfigOffset)
 		h.rejoin("the config topic has moved on")
 		return
@@ -114,6 +119,25 @@ func (h *Herder) takeUp(a *group.Assigned) {
 	}
 	h.reconcile()
 	h.runQueue()
+}
+
+// shortPause is before another round when one worker has seen more of the config topic than
+// others can read. Where the topic is shorter than it was, as when another Kafka cluster
+// answers, they never can, and the group would go round as fast as the network.
+const shortPause = 100 * time.Millisecond
+
+func (h *Herder) rejoinLater(a *group.Assigned, reason string) {
+	h.background(func(ctx context.Context) {
+		select {
+		case <-time.After(shortPause):
+		case <-ctx.Done():
+		}
+		h.post(func() {
+			if h.assigned == a && !h.ending {
+				h.rejoin(reason)
+			}
+		})
+	})
 }
 
 func (h *Herder) rejoin(reason string) {

@@ -65,11 +65,22 @@ func TestWorkStartsOnlyWhereTheLeaderLooked(t *testing.T) {
 			synctest.Wait()
 		}
 		at := h.configs.Snapshot().Offset()
+		assigned(at+1, group.NoError)
+		time.Sleep(shortPause)
+		synctest.Wait()
+		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins) != 1 {
+			t.Errorf("ahead of the config topic: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins)
+		}
 		assigned(at-1, group.NoError)
 		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins) != 1 {
 			t.Errorf("behind the config topic: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins)
 		}
 		assigned(at, group.ConfigMismatch)
+		if len(m.rejoins) != 0 {
+			t.Errorf("after a failed assignment: rejoins %q at once: the group would never rest", m.rejoins)
+		}
+		time.Sleep(shortPause)
+		synctest.Wait()
 		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins) != 1 {
 			t.Errorf("after a failed assignment: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins)
 		}

@@ -23,7 +23,7 @@ var (
 
 const (
 	pkg      = "../../connectors/iceberg/commit"
-	patience = 10 * time.Minute // for one mutant
+	patience = 20 * time.Minute // for one mutant
 )
 
 // TestMutants runs the simulation on each mutant, or checks that the mutants can be made.

@@ -27,8 +27,8 @@ var mutants = []mutant{
 		[]edit{{"publish.go", "case now == f:\n", "default:\n"}, {"publish.go", mismatchCase, "\t\t\texacts++\n"}},
 	},
 	{
-		"floor-below-range", "the same, weakened to: the floor is not above the range", harmless,
-		[]edit{{"publish.go", "case now == f:\n", "case now <= r.First:\n"}},
+		"floor-below-range", "the same, weakened to: or one that is not above the range", harmless,
+		[]edit{{"publish.go", "case now == f:\n", "case now == f || now <= r.First:\n"}},
 	},
 	{
 		"head-pin", "a commit says on which head it was decided, and the library does not send it again for another", dup,
@@ -121,7 +121,7 @@ var mutants = []mutant{
 	{
 		"delete-passed", "files of a link that the table has passed are not deleted, with the floor weakened as above", corrupt,
 		[]edit{
-			{"publish.go", "case now == f:\n", "case now <= r.First:\n"},
+			{"publish.go", "case now == f:\n", "case now == f || now <= r.First:\n"},
 			{"publish.go", "\t\t\tcase landed:\n", "\t\t\tcase landed:\n\t\t\t\tdeleteFiles(&Unit{Links: []Link{*l}})\n"},
 			deletedFiles, noDeleted,
 		},

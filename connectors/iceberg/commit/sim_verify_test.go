@@ -39,6 +39,7 @@ func (w *world) settle() {
 	}
 	for start := time.Now(); ; time.Sleep(time.Second) {
 		if w.done() {
+			time.Sleep(10 * time.Second) // for requests that were given up and may still land
 			return
 		}
 		if time.Since(start) > simLimit {
