@@ -14,7 +14,7 @@ const (
 type mutant struct {
 	name  string
 	guard string
-	fault string // that it must lead to; harmless if none is known
+	fault string // that it must lead to, or several; harmless if none is known
 	edits []edit
 }
 
@@ -70,8 +70,12 @@ var mutants = []mutant{
 		[]edit{{"publish.go", "\tfor _, l := range levels {\n\t\tfloors.raise(", "\tfloors = Floors{}\n\tfor _, l := range levels {\n\t\tfloors.raise("}},
 	},
 	{
-		"all-partitions", "all partitions of a file are compared with their floors", lost,
+		"all-partitions", "all partitions of a file are compared with their floors", lost + " or " + dup, // by the partition that is looked at
 		[]edit{{"publish.go", "\tfor at, f := range l.Floors {\n\t\tr := u.Ranges[at]\n\t\tnow :=", "\tfor at, f := range l.Floors {\n\t\tif exacts+landeds > 0 {\n\t\t\tbreak\n\t\t}\n\t\tr := u.Ranges[at]\n\t\tnow :="}},
+	},
+	{
+		"topic-ids", "the topics' ids are looked up again after their records were read", dup,
+		[]edit{{"coordinator.go", "\tif !u.reads() {\n", "\tif u != nil {\n"}},
 	},
 	{
 		"property-copy", "the floors are copied to a property, for when the snapshots that have them expire", dup,

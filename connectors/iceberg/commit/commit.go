@@ -34,6 +34,7 @@ package commit
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,6 +114,11 @@ type Unit struct {
 	Cycle      [16]byte // commit id that asked for it; zero when unasked
 	Ranges     []Range
 	Links      []Link
+}
+
+// reads tells whether the unit has offsets of any partition.
+func (u *Unit) reads() bool {
+	return slices.ContainsFunc(u.Ranges, func(r Range) bool { return !r.Empty() })
 }
 
 // covers tells whether the unit has offsets of tp.

@@ -74,6 +74,7 @@ type Coordinator struct {
 	finishing bool  // accept nothing more, bring what was accepted to its end, then return
 	verdict   error // what Run returns then
 
+	arrived []*Unit // whose topics are yet to be looked up (see admit)
 	ledger  *ledger
 	session connect.Session
 	opened  bool                             // the first levels are there
@@ -101,7 +102,7 @@ type Coordinator struct {
 	lastSent  time.Time // of the cycle
 	nextCheck time.Time // of the topic ids
 
-	jobs struct{ java, open, store, send, look job }
+	jobs struct{ java, open, admit, store, send, look job }
 	wg   sync.WaitGroup
 }
 
@@ -230,7 +231,7 @@ func (c *Coordinator) next() time.Time {
 			at = j.after
 		}
 	}
-	for _, j := range []*job{&c.jobs.java, &c.jobs.open, &c.jobs.store, &c.jobs.send, &c.jobs.look} {
+	for _, j := range []*job{&c.jobs.java, &c.jobs.open, &c.jobs.admit, &c.jobs.store, &c.jobs.send, &c.jobs.look} {
 		sooner(j)
 	}
 	for _, l := range c.lanes {
@@ -286,6 +287,15 @@ func (c *Coordinator) take(m any) {
 		c.cfg.Logger.Info("a unit of another configuration is left alone", "unit", u.ID)
 		return
 	}
+	if !u.reads() {
+		c.offer(u)
+	} else if len(c.arrived) < inboxSize { // else: it is announced again
+		c.arrived = append(c.arrived, u)
+	}
+}
+
+// offer brings a unit to the ledger.
+func (c *Coordinator) offer(u *Unit) {
 	v := c.ledger.offer(u, c.stamp())
 	switch v {
 	case accepted, waits, known, full:
@@ -324,6 +334,7 @@ func (c *Coordinator) step(ctx context.Context) {
 	if !c.opened {
 		return
 	}
+	c.admit(ctx)
 	c.gather(ctx, now)
 	c.publish(ctx, now)
 	c.storeOffsets(ctx)
@@ -344,6 +355,10 @@ func (c *Coordinator) cadence(target Target) Cadence {
 
 // complete is the step of a coordinator that finishes.
 func (c *Coordinator) complete(ctx context.Context, now time.Time) {
+	if c.jobs.admit.failures > 0 && !c.jobs.admit.busy {
+		c.arrived = nil // they are read again
+	}
+	c.admit(ctx)
 	c.publish(ctx, now)
 	c.storeOffsets(ctx)
 	if c.opened && c.dirty {
@@ -356,7 +371,7 @@ func (c *Coordinator) complete(ctx context.Context, now time.Time) {
 
 // finished tells whether nothing is left to complete.
 func (c *Coordinator) finished() bool {
-	if len(c.ledger.units) > 0 || c.jobs.store.busy || c.jobs.java.busy || c.beside.touched {
+	if len(c.arrived) > 0 || len(c.ledger.units) > 0 || c.jobs.store.busy || c.jobs.java.busy || c.beside.touched {
 		return false
 	}
 	if c.jobs.send.busy || (c.opened && c.dirty && c.session.Member != "") {

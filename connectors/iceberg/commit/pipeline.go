@@ -283,6 +283,7 @@ func (c *Coordinator) trouble(now time.Time) (text, key string) {
 	}
 	add(&c.jobs.java, Budget(c.cfg.Failures, c.cfg.Interval), "looking for what a Java sink has left")
 	add(&c.jobs.open, Budget(c.cfg.Failures, c.cfg.Interval), "looking up where to begin")
+	add(&c.jobs.admit, Budget(c.cfg.Failures, c.cfg.Interval), "looking up the topics of announced ranges")
 	add(&c.jobs.store, Budget(c.cfg.Failures, c.cfg.Interval), "commit of the group's offsets")
 	add(&c.jobs.send, Budget(c.cfg.Failures, c.cfg.Interval), "writing to the control topic")
 	slices.Sort(keys)

@@ -39,6 +39,7 @@ type member struct {
 	resign  context.CancelFunc
 	queue   []*Unit
 	opened  map[connect.TopicPartition]time.Time
+	topicID TopicID   // as the metadata had it that the member looked at last
 	greeted time.Time // when the last Hello was sent
 	of      int       // cluster of the session that was taken in last
 }
@@ -201,6 +202,9 @@ func (m *member) TopicIDs(ctx context.Context, _ []string) (map[string]TopicID, 
 	if err := m.thawed(ctx); err != nil {
 		return nil, err
 	}
+	if m.w.chance(5) {
+		return nil, errSim
+	}
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	return map[string]TopicID{"orders": m.w.topicID}, nil
@@ -360,14 +364,21 @@ func (m *member) observe(ctx context.Context, cy *Cycle) {
 }
 
 // read takes some records of every open partition, loading floors where they are missing.
+// Records are fetched by the topic's name: that it was made anew shows only when metadata
+// are looked at again, and until then its records are taken for those of the old one.
 func (m *member) read(ctx context.Context) {
+	if m.w.pick(60) == 0 || m.topicID == (TopicID{}) {
+		m.w.mu.Lock()
+		m.topicID = m.w.topicID
+		m.w.mu.Unlock()
+	}
 	for tp := range m.owned {
 		pos, open := m.chain.Position(tp)
 		open = open && !m.chain.Held(tp)
 		m.w.mu.Lock()
-		end, id, made := m.w.logEnd[tp], m.w.topicID, m.w.made[tp]
+		end, made := m.w.logEnd[tp], m.w.made[tp]
 		m.w.mu.Unlock()
-		if open && id != m.chain.TopicID(tp) { // the coordinator must see it first
+		if open && m.topicID != m.chain.TopicID(tp) { // the coordinator must see it first
 			if time.Since(m.greeted) > time.Second {
 				m.greeted = time.Now()
 				_ = m.send(ctx, Hello{})
@@ -385,8 +396,10 @@ func (m *member) read(ctx context.Context) {
 }
 
 func (m *member) take(ctx context.Context, tp connect.TopicPartition, offset int64) bool {
-	id := m.chain.TopicID(tp)
-	source := NewSource(m.ID(), tp, id)
+	source := NewSource(m.ID(), tp, m.chain.TopicID(tp))
+	m.w.mu.Lock()
+	id := m.w.topicID
+	m.w.mu.Unlock()
 	for _, i := range m.w.routes(tp, offset) {
 		tab := m.tables[i]
 		if _, ok := tab.f[tp]; ok {
