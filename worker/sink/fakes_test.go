@@ -44,6 +44,8 @@ type world struct {
 	over    chan struct{}
 	left    bool
 	fetch   *fakeFetcher
+
+	assignor func(leaderID, protocol string, generation int32, members map[string][]byte) (map[string][]byte, error)
 }
 
 // A partitionLog holds the records [start, start+len(values)); "" is a control record.
@@ -100,7 +102,10 @@ func (w *world) offsetsNow() offsets {
 
 func (w *world) clients() clients {
 	return clients{
-		member:  func(kafka.MemberConfig) member { return &fakeMember{w} },
+		member: func(c kafka.MemberConfig) member {
+			w.assignor = c.Assign
+			return &fakeMember{w}
+		},
 		fetcher: func(*kafka.Config) (fetcher, error) { return w.newFetcher(), w.failing("fetcher") },
 		admin:   func(*kafka.Config) (admin, error) { return &fakeAdmin{w}, w.failing("admin") },
 	}

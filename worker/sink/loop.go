@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firn-io/firn/connect"
@@ -41,10 +42,11 @@ type loop struct {
 
 	// Membership (rebalance.go, topics.go).
 	topics      subscription
-	preparing   *kafka.Prepare // a join is being prepared
-	cooperative bool           // the group's assignor moves partitions in two rounds
-	resolving   bool           // start positions are being looked up
-	resolveAt   time.Time      // when to look them up again; zero for at once
+	counted     atomic.Pointer[map[string]int32] // by topic: partitions that this task, leading, assigned in the present round
+	preparing   *kafka.Prepare                   // a join is being prepared
+	cooperative bool                             // the group's assignor moves partitions in two rounds
+	resolving   bool                             // start positions are being looked up
+	resolveAt   time.Time                        // when to look them up again; zero for at once
 
 	// Commits (commit.go).
 	commitAt   time.Time

@@ -39,6 +39,7 @@ func (l *loop) rebalanced(ctx context.Context, e kafka.Event) error {
 func (l *loop) prepare(ctx context.Context, e *kafka.Prepare) {
 	l.log.Debug("joining the group", "reason", e.Reason)
 	l.preparing = e
+	l.counted.Store(nil)
 	s := &l.topics
 	l.away(ctx, func() func(context.Context) error {
 		known, err := l.lookUpForJoin(ctx, s)
@@ -125,6 +126,9 @@ func (l *loop) joined(ctx context.Context, e kafka.Joined) error {
 		if l.parts[tp] == nil {
 			added = append(added, tp)
 		}
+	}
+	if counts := l.counted.Swap(nil); counts != nil && e.LeaderID == e.MemberID {
+		l.topics.assignedFrom(*counts)
 	}
 	l.log.Info("joined the group", "generation", e.Generation, "assignor", e.Protocol, "partitions", len(mine), "added", len(added), "removed", len(removed))
 	l.session.Store(&connect.Session{Member: e.MemberID, Generation: e.Generation, Subscribed: l.topics.all(), Owned: mine})

@@ -280,6 +280,35 @@ func TestMissingTopicAppears(t *testing.T) {
 	})
 }
 
+// The topic is away while the leader assigns partitions, and there before and after: that
+// it is back must not look as if nothing had happened.
+func TestTopicAwayDuringAssignment(t *testing.T) {
+	play(t, func(s *stage, c *Config) {
+		c.Topics = []string{"a", "b"}
+		s.w.produce(a0, 1)
+		s.w.produce(b0, 1)
+	}, func(s *stage) {
+		var protocols []kafka.Protocol
+		s.w.tell(kafka.Prepare{Join: func(p []kafka.Protocol) { protocols = p }})
+		s.wait(time.Second)
+		s.w.mu.Lock()
+		away := s.w.logs[b0]
+		delete(s.w.logs, b0)
+		s.w.mu.Unlock()
+		if _, err := s.w.assignor("m1", protocols[0].Name, 1, map[string][]byte{"m1": protocols[0].Metadata}); err != nil {
+			t.Fatal(err)
+		}
+		s.w.assign("range", a0)
+		s.w.mu.Lock()
+		s.w.logs[b0] = away
+		s.w.mu.Unlock()
+		s.wait(missingAgain)
+		if len(s.w.rejoins) != 1 {
+			t.Errorf("%d rejoins after the topic was back, want 1", len(s.w.rejoins))
+		}
+	})
+}
+
 func TestPartitionCountsForTheLeader(t *testing.T) {
 	w := newWorld()
 	w.produce(a0, 1)

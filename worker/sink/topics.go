@@ -140,6 +140,36 @@ func (l *loop) learn(known map[string][]int32) {
 	s.refreshAt = time.Now().Add(age)
 }
 
+// assignedFrom takes note of what the group's leader, this task, saw when it assigned
+// partitions. Between that and the look-up before it joined a topic may have gone: when it
+// comes back, that must be a change.
+func (s *subscription) assignedFrom(counts map[string]int32) {
+	changed := false
+	for name, parts := range s.known {
+		if n := counts[name]; int(n) != len(parts) {
+			changed = true
+			s.set(name, n)
+		}
+	}
+	for name, n := range counts {
+		if _, ok := s.known[name]; !ok && n > 0 && (s.regex == nil && slices.Contains(s.names, name) || s.regex != nil && s.regex.Matches(name)) {
+			changed = true
+			s.set(name, n)
+		}
+	}
+	if changed {
+		s.suspect()
+	}
+}
+
+func (s *subscription) set(topic string, partitions int32) {
+	s.known = maps.Clone(s.known)
+	delete(s.known, topic)
+	for p := range partitions {
+		s.known[topic] = append(s.known[topic], p)
+	}
+}
+
 // suspect brings the next look-up forward: a partition does not answer as it should.
 func (s *subscription) suspect() {
 	if soon := time.Now().Add(lookupAgain); soon.Before(s.refreshAt) {
@@ -168,5 +198,8 @@ func (l *loop) partitionCounts(ctx context.Context, topics []string) (map[string
 		}
 		return nil
 	})
+	if err == nil {
+		l.counted.Store(&counts)
+	}
 	return counts, err
 }

@@ -44,7 +44,7 @@ func (c *Coordinator) admitted(u *Unit, ids map[string]TopicID) {
 	for _, r := range u.Ranges {
 		// Of a topic that is gone nothing can be read a second time.
 		if id, there := ids[r.Topic]; there && !r.Empty() && r.TopicID != (TopicID{}) && id != r.TopicID {
-			c.cfg.Logger.Info("a unit may have records of a topic that was created anew", "unit", u.ID, "partition", r.TopicPartition.String())
+			c.cfg.Logger.Info("a unit may have records of a topic that was created anew", "unit", u.ID, "partition", r.String())
 			c.dirty, c.nextCheck = true, time.Time{}
 			return
 		}
