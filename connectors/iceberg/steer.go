@@ -10,6 +10,7 @@ import (
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connectors/iceberg/commit"
+	"github.com/firn-io/firn/connectors/iceberg/storage"
 )
 
 // A tableError says that a table cannot be loaded or changed for now. It holds up the
@@ -53,8 +54,9 @@ func (t *Task) retry() {
 }
 
 // report shows in the task's status what has not worked for longer than the error budget:
-// what the coordinator tells, and tables that this task cannot load or store files of. It says it again when
-// something else is at fault, and takes it back when all is well.
+// what the coordinator tells, and tables that this task cannot load or store files of; at
+// once, if a store refuses the credentials. It says it again when something else is at
+// fault, and takes it back when all is well.
 func (t *Task) report() {
 	if time.Since(t.reported) < reportInterval {
 		return
@@ -66,7 +68,7 @@ func (t *Task) report() {
 	}
 	for name, d := range t.tables {
 		budget := commit.Budget(t.cfg.failures, t.cfg.cadence(name).Interval)
-		if d.trouble != nil && time.Since(d.troubledAt) >= budget || d.unstored.err != nil && time.Since(d.unstored.since) >= budget {
+		if d.trouble != nil && time.Since(d.troubledAt) >= budget || d.unstored.err != nil && (time.Since(d.unstored.since) >= budget || storage.Refused(d.unstored.err)) {
 			tables = append(tables, name)
 		}
 	}

@@ -2,6 +2,7 @@ package iceberg
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,27 @@ func TestTaskWithAnUnwritableTable(t *testing.T) {
 		if got := s.has("b", 1); got != 80 || s.tc.Members.Offsets()[s.parts()[1]] != 80 {
 			s.t.Errorf("%d records of partition 1 after all, group offset %d, want 80", got, s.tc.Members.Offsets()[s.parts()[1]])
 		}
+		if err := s.tc.Troubled(); err != nil {
+			s.t.Errorf("trouble is over, and told still: %v", err)
+		}
+	})
+}
+
+// TestTaskWithRefusedCredentials has the store refuse them: no error budget passes before
+// the status tells. Given what they lack, the task goes on.
+func TestTaskWithRefusedCredentials(t *testing.T) {
+	inStage(t, nil, func(s *stage) {
+		s.mustPoll(3 * time.Second)
+		data := s.peek(orders).Location() + "/data/"
+		s.catalog.Files().Refuse(data, fs.ErrPermission)
+		s.produce(s.t.Context(), 10)
+		s.mustPoll(10 * time.Second)
+		if err := s.tc.Troubled(); err == nil || !strings.Contains(err.Error(), "files of table db.orders cannot be stored since ") {
+			s.t.Errorf("trouble %v, want what is wrong with db.orders", err)
+		}
+		s.catalog.Files().Refuse(data, nil)
+		s.mustPoll(30 * time.Second)
+		s.exactlyOnce("orders")
 		if err := s.tc.Troubled(); err != nil {
 			s.t.Errorf("trouble is over, and told still: %v", err)
 		}

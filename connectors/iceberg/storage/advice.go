@@ -48,6 +48,24 @@ func Advice(err error) string {
 	return adviseNetwork(err)
 }
 
+// Refused tells whether a store has said that these credentials may not: then waiting does
+// not help, unlike with credentials that have expired and are about to be renewed.
+func Refused(err error) bool {
+	if errors.Is(err, ErrExpired) {
+		return false
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		switch api.ErrorCode() {
+		case "ExpiredToken", "ExpiredTokenException":
+			return false
+		case "AuthenticationRequired", "InvalidAccessKeyId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "InvalidToken":
+			return true
+		}
+	}
+	code := status(err)
+	return code == http.StatusUnauthorized || code == http.StatusForbidden || errors.Is(err, fs.ErrPermission)
+}
+
 // awsAdvice is by error code. (Source: "Error responses" of the S3 API reference.)
 var awsAdvice = map[string]string{
 	"AuthenticationRequired":             "Google does not accept the token: check gcs.oauth2.token, gcs.keypath or the process's own credentials",
