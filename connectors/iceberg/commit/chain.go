@@ -268,6 +268,9 @@ func (c *Chain) trouble(cy *Cycle, levels map[connect.TopicPartition]Level) stri
 		if slices.Contains(cy.Void, s.unit.ID) {
 			return "unit " + s.unit.ID.String() + " was refused"
 		}
+		if tp, ok := outlived(s.unit, levels); ok {
+			return "unit " + s.unit.ID.String() + " is of a topic that was deleted: that of " + tp.String() + " was created anew"
+		}
 		if tp, ok := c.unreachable(s.unit, levels); ok {
 			return "unit " + s.unit.ID.String() + " does not continue the chain of " + tp.String() + ": what was before it is not in the group's offsets"
 		}
@@ -288,6 +291,16 @@ func (c *Chain) trouble(cy *Cycle, levels map[connect.TopicPartition]Level) stri
 		}
 	}
 	return ""
+}
+
+// outlived tells of which partition of a unit the topic is another now: it cannot be accepted.
+func outlived(u *Unit, levels map[connect.TopicPartition]Level) (connect.TopicPartition, bool) {
+	for _, r := range u.Ranges {
+		if l, ok := levels[r.TopicPartition]; ok && !r.Empty() && l.TopicID != r.TopicID {
+			return r.TopicPartition, true
+		}
+	}
+	return connect.TopicPartition{}, false
 }
 
 // startsAt tells whether an unconfirmed unit has a range of tp that begins at offset.

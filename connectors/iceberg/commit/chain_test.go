@@ -184,6 +184,17 @@ func TestChainStartsOver(t *testing.T) {
 			cy.Levels[0].TopicID = TopicID{9}
 			return cy
 		}},
+		// Seed 1243 of the clusters: the partition was away with its topic, and its unit was
+		// announced for ever.
+		{"the topic of a unit was made anew", func(c *Chain) *Cycle {
+			c.Advance(tp(0), 15)
+			sealAndSend(c, 0)
+			c.Revoke([]connect.TopicPartition{tp(0)})
+			c.Assign([]connect.TopicPartition{tp(0)}, 1)
+			cy := said(1, 2, 0, 0, 10, 10, 1, 20, 20)
+			cy.Levels[0].TopicID = TopicID{9}
+			return cy
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

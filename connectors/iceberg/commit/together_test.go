@@ -56,7 +56,7 @@ func TestTogether(t *testing.T) {
 					seen[f] = true
 				}
 			}
-			if multi != (apart == 0) || len(seen) < 20 {
+			if multi != (apart == 0) || len(seen) < 10 {
 				t.Errorf("one request %v: the tables were apart in %d of 200 looks at %d heads", multi, apart, len(seen))
 			}
 			if n := w.catalog.Calls(icetest.CommitMany); multi != (n > 0) {
