@@ -589,6 +589,14 @@ func TestTasksMoveOnlyWhenTheyHaveStopped(t *testing.T) {
 
 // A worker that was cut off writes its UNASSIGNED late, over the RUNNING of the next owner.
 func TestLateStatusesArePutRight(t *testing.T) {
+	// Seed 1124 of the clusters: one that outlived its Kafka cluster brings a generation
+	// that the group of the next cluster has yet to reach.
+	for generation, within := range map[string]time.Duration{"0": 10 * time.Second, "100": 30 * time.Second} {
+		t.Run(generation, func(t *testing.T) { lateStatuses(t, generation, within) })
+	}
+}
+
+func lateStatuses(t *testing.T, generation string, within time.Duration) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		a := fx.worker("a", nil)
 		fx.create(a, "c", nil)
@@ -598,7 +606,7 @@ func TestLateStatusesArePutRight(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close() //nolint:errcheck // everything was sent
-		late := []byte(`{"state":"UNASSIGNED","trace":null,"worker_id":"b:8083","generation":0}`)
+		late := []byte(`{"state":"UNASSIGNED","trace":null,"worker_id":"b:8083","generation":` + generation + `}`)
 		var msgs []kafka.Message
 		for _, key := range []string{"status-connector-c", "status-task-c-1", "status-task-c-0"} {
 			msgs = append(msgs, kafka.Message{Topic: "statuses", Key: []byte(key), Value: late})
@@ -609,6 +617,6 @@ func TestLateStatusesArePutRight(t *testing.T) {
 			t.Fatal(err)
 		}
 		fx.wantStates(time.Second, a, "c", "UNASSIGNED@b [RESTARTING@b]")
-		fx.wantStates(10*time.Second, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
+		fx.wantStates(within, a, "c", "RUNNING@a [RUNNING@a RUNNING@a]")
 	})
 }

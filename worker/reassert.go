@@ -9,6 +9,9 @@ import (
 // reassertEvery is how soon a status that hides the truth is put right.
 const reassertEvery = 5 * time.Second
 
+// overruledLooks is how often in a row a later generation's status is believed.
+const overruledLooks = 3
+
 // said notes what a unit has reported last.
 func (u *unit) said(s topics.Status) { u.last.Store(&s) }
 
@@ -34,13 +37,23 @@ func (h *Herder) reassert() {
 
 // hidden tells whether old is in the place of what a unit has to say, or nothing is, after
 // the tombstone of a worker that knows an older configuration. A worker of a later
-// generation knows better than this one, which will hear of it.
+// generation knows better than this one, which will hear of it; if that takes several
+// looks, the generation was not of this group: a worker that outlived its Kafka cluster
+// brings it to the next one, where generations begin again.
 func (h *Herder) hidden(u *unit, old topics.Status, known bool) bool {
 	last := u.last.Load()
 	if last == nil || u.stopping {
 		return false
 	}
-	return !known || old.Generation <= h.generation.Load() && (old.State != last.State || old.Worker != h.id)
+	if known && old.State == last.State && old.Worker == h.id {
+		u.overruled = 0
+		return false
+	}
+	if !known || old.Generation <= h.generation.Load() {
+		return true
+	}
+	u.overruled++
+	return u.overruled > overruledLooks
 }
 
 func (h *Herder) again(u *unit) topics.Status {

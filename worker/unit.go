@@ -27,6 +27,7 @@ type unit struct {
 	drop       func()
 	gone       chan struct{} // closed when its place is free
 	timer      *time.Timer   // abandons it
+	overruled  int           // looks in a row at another's status of a later generation
 
 	muted  atomic.Bool // abandoned: what it still reports does not count
 	failed atomic.Bool
