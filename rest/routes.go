@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,27 +111,34 @@ func (s *Server) front(r *chi.Mux) http.Handler {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.WithValue(req.Context(), chi.RouteCtxKey, rctx), requestTimeout)
+		ctx = entities.WithAuthorization(ctx, req.Header.Get("Authorization"))
 		defer cancel()
 		r.ServeHTTP(w, req.WithContext(ctx))
 	})
 }
 
+// methods are all that there are, in the order in which Java's hash set has them.
+var methods = []string{http.MethodHead, http.MethodDelete, http.MethodPost, http.MethodGet, http.MethodOptions, http.MethodPut, http.MethodPatch}
+
 // options tells which methods a path has.
 func (s *Server) options(w http.ResponseWriter, r *chi.Mux, path string) {
 	var allowed []string
-	for _, m := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodGet} {
-		if r.Match(chi.NewRouteContext(), m, path) {
+	for _, m := range methods {
+		route := m
+		if m == http.MethodHead {
+			route = http.MethodGet
+		}
+		if m != http.MethodOptions && r.Match(chi.NewRouteContext(), route, path) {
 			allowed = append(allowed, m)
-			if m == http.MethodGet {
-				allowed = append([]string{http.MethodHead}, allowed...)
-			}
 		}
 	}
 	if allowed == nil {
 		s.plain(w, http.StatusNotFound)
 		return
 	}
-	w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ","))
+	allowed = append(allowed, http.MethodOptions)
+	slices.SortFunc(allowed, func(a, b string) int { return slices.Index(methods, a) - slices.Index(methods, b) })
+	w.Header().Set("Allow", strings.Join(allowed, ","))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 }
@@ -154,7 +162,7 @@ func (r *request) param(key string) string {
 func (r *request) task() (int, error) {
 	n, err := strconv.ParseInt(r.param("task"), 10, 32)
 	if err != nil {
-		return 0, errNoRoute
+		return 0, entities.NotFound("HTTP 404 Not Found")
 	}
 	return int(n), nil
 }
@@ -162,7 +170,30 @@ func (r *request) task() (int, error) {
 // flag tells whether a query parameter is true; any other text is false.
 func (r *request) flag(key string) bool { return strings.EqualFold(r.URL.Query().Get(key), "true") }
 
-var errNoRoute = errors.New("no such path")
+// A plainError is the status of a request that Java's server refuses before a resource sees it.
+type plainError int
+
+func (e plainError) Error() string { return http.StatusText(int(e)) }
+
+// acceptsJSON tells whether a client that names the types that it takes takes JSON.
+func acceptsJSON(accept []string) bool {
+	if len(accept) == 0 {
+		return true
+	}
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		media, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			media, params = strings.TrimSpace(part), nil
+		}
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil && q == 0 {
+			continue
+		}
+		if slices.Contains([]string{"application/json", "application/*", "*/*", "*", ""}, media) {
+			return true
+		}
+	}
+	return false
+}
 
 // An answer is what a handler wants to be sent. A nil body is none.
 type answer struct {
@@ -196,9 +227,16 @@ func (s *Server) handle(h func(r *request) (*answer, error)) http.HandlerFunc {
 // read reads a body of bounded size, which must be JSON if there is one.
 func read(w http.ResponseWriter, req *http.Request) (*request, error) {
 	if req.ContentLength != 0 {
-		if media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		given := req.Header.Get("Content-Type")
+		switch media, _, err := mime.ParseMediaType(given); {
+		case given == "":
 			return nil, &entities.Error{Status: http.StatusUnsupportedMediaType, Message: "HTTP 415 Unsupported Media Type"}
+		case err != nil || media != "application/json":
+			return nil, plainError(http.StatusUnsupportedMediaType)
 		}
+	}
+	if !acceptsJSON(req.Header.Values("Accept")) {
+		return nil, plainError(http.StatusNotAcceptable)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBodyBytes))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -270,9 +308,10 @@ func (s *Server) plain(w http.ResponseWriter, status int) {
 // fail renders an error.
 func (s *Server) fail(w http.ResponseWriter, req *http.Request, err error) {
 	e, ok := errors.AsType[*entities.Error](err)
+	status, refused := errors.AsType[plainError](err)
 	switch {
-	case errors.Is(err, errNoRoute):
-		s.plain(w, http.StatusNotFound)
+	case refused:
+		s.plain(w, int(status))
 		return
 	case ok:
 	case errors.Is(err, context.DeadlineExceeded):

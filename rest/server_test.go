@@ -46,6 +46,38 @@ func ask(t *testing.T, method, url, body string, header ...string) (int, http.He
 	return resp.StatusCode, resp.Header, string(b)
 }
 
+// What Java's server answers by itself, measured with 4.3.1.
+func TestRefusedBeforeTheHerder(t *testing.T) {
+	const body = "{}"
+	for _, tt := range []struct {
+		target, body string
+		header       []string
+		status       int
+		contentType  string
+		allow        string
+	}{
+		{"GET /connectors", "", []string{"Accept", "text/html"}, 406, "", ""},
+		{"GET /connectors", "", []string{"Accept", "text/html, application/json;q=0"}, 406, "", ""},
+		{"GET /connectors", "", []string{"Accept", "text/html,*/*;q=0.8"}, 200, "application/json", ""},
+		{"GET /connectors", "", []string{"Accept", "application/*"}, 200, "application/json", ""},
+		{"POST /connectors", body, []string{"Content-Type", "text/plain"}, 415, "", ""},
+		{"POST /connectors", body, []string{"Content-Type", ""}, 415, "application/json", ""},
+		{"GET /connectors/c/tasks/x/status", "", nil, 404, "application/json", ""},
+		{"GET /nope", "", nil, 404, "", ""},
+		{"OPTIONS /connectors", "", nil, 200, "application/json", "HEAD,POST,GET,OPTIONS"},
+		{"OPTIONS /connectors/c/config", "", nil, 200, "application/json", "HEAD,GET,OPTIONS,PUT,PATCH"},
+		{"OPTIONS /connectors/c/offsets", "", nil, 200, "application/json", "HEAD,DELETE,GET,OPTIONS,PATCH"},
+		{"OPTIONS /connectors/c/pause", "", nil, 200, "application/json", "OPTIONS,PUT"},
+	} {
+		h := &fakeHerder{names: []string{}}
+		method, path, _ := strings.Cut(tt.target, " ")
+		status, header, answer := ask(t, method, serve(t, h).URL+path, tt.body, tt.header...)
+		if status != tt.status || header.Get("Content-Type") != tt.contentType || header.Get("Allow") != tt.allow || len(h.calls) > 0 {
+			t.Errorf("%s %v answered %d %v %s and asked %q; want %+v", tt.target, tt.header, status, header, answer, h.calls, tt)
+		}
+	}
+}
+
 func TestPathsAndMethods(t *testing.T) {
 	tests := []struct {
 		method, path, body string

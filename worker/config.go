@@ -14,6 +14,7 @@ import (
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/internal/kafka"
+	"github.com/firn-io/firn/worker/group"
 )
 
 // Config is a worker's configuration, checked. Props holds every property as given,
@@ -134,7 +135,7 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 		KeyAlgorithm:           v[keyGeneration],
 		SignatureAlgorithm:     v[keySignature],
 		VerificationAlgorithms: v.List(keyVerification),
-		KeySizeBits:            int(v.Int("inter.worker.key.size")),
+		KeySizeBits:            int(v.Int(keySize)),
 		KeyTTL:                 v.Millis("inter.worker.key.ttl.ms"),
 
 		TaskGrace:         v.Millis("task.shutdown.graceful.timeout.ms"),
@@ -170,6 +171,14 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 
 // cross checks keys against each other.
 func (c *Config) cross() error {
+	if _, err := group.KeyBytes(c.KeyAlgorithm, 0); err == nil && c.KeySizeBits >= 8 {
+		if _, err := group.KeyBytes(c.KeyAlgorithm, c.KeySizeBits); err != nil {
+			return connect.ConfigError{
+				Key:     keySize,
+				Message: fmt.Sprintf("Unable to create key generator with algorithm %s and key size %d: %v", c.KeyAlgorithm, c.KeySizeBits, err),
+			}
+		}
+	}
 	if c.SignatureAlgorithm != "" && !slices.Contains(c.VerificationAlgorithms, c.SignatureAlgorithm) {
 		return connect.ConfigError{
 			Key:     keySignature,

@@ -100,6 +100,24 @@ func TestAdvertise(t *testing.T) {
 	}
 }
 
+// The sizes that the JDK's generators of keys take, and its words.
+func TestKeySize(t *testing.T) {
+	for given, want := range map[string]string{
+		"HmacSHA256 40": "", "HmacSHA1 8": "", "HmacMD5 8": "", "HmacSHA512 65536": "",
+		"HmacSHA256 39": "Unable to create key generator with algorithm HmacSHA256 and key size 39: Key length must be at least 40 bits",
+		"HmacSHA256 8":  "Unable to create key generator with algorithm HmacSHA256 and key size 8: Key length must be at least 40 bits",
+		"HmacSHA256 7":  "Value must be at least 8",
+		"HmacSHA256 -1": "Value must be at least 8",
+		"Hmac 16":       "key generation algorithm is not available",
+	} {
+		algorithm, size, _ := strings.Cut(given, " ")
+		_, _, err := worker.NewConfig(distributed(map[string]string{"inter.worker.key.generation.algorithm": algorithm, "inter.worker.key.size": size}))
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Count(err.Error(), "\n") > 0) {
+			t.Errorf("%s: %v, want %q", given, err, want)
+		}
+	}
+}
+
 func TestExactlyOnceSourceSupport(t *testing.T) {
 	for value, want := range map[string]string{
 		"disabled": "", "Disabled": "",

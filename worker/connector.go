@@ -101,12 +101,25 @@ func (i *instance) move(ctx context.Context, target topics.TargetState) error {
 		}
 	case topics.Paused:
 		i.end(ctx)
+		i.identify()
 		i.report(topics.StatePaused, nil)
 	case topics.Stopped:
 		i.end(ctx)
+		i.identify()
 		i.report(topics.StateStopped, nil)
 	}
 	return nil
+}
+
+// identify finds the version of a connector that is not started.
+func (i *instance) identify() {
+	config, _, err := i.herder.cfg.providers.reveal(i.run.config)
+	if err != nil {
+		return // it shows when the connector is started
+	}
+	if _, newConnector, ok := i.herder.plugins.connector(config[keyConnectorClass]); ok {
+		i.version = newConnector().Version()
+	}
 }
 
 // start starts a fresh connector and has its task configs published.

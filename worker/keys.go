@@ -19,6 +19,7 @@ const (
 	keyMemoryBytes    = "firn.memory.bytes"
 	keySignature      = "inter.worker.signature.algorithm"
 	keyVerification   = "inter.worker.verification.algorithms"
+	keySize           = "inter.worker.key.size"
 	keyGeneration     = "inter.worker.key.generation.algorithm"
 	keyOverrides      = "connector.client.config.override.policy"
 	keyAllowlist      = "connector.client.config.override.allowlist"
@@ -85,7 +86,7 @@ var distributedKeys = []connect.ConfigKey{
 	{Name: "scheduled.rebalance.max.delay.ms", Type: connect.TypeInt, Default: new("300000"), Importance: connect.Low, Doc: "How long the work of a lost worker waits for its return.", Check: atLeast(0)},
 	{Name: "connect.protocol", Type: connect.TypeString, Default: new("sessioned"), Importance: connect.Low, Doc: "Protocol of the worker group: eager, compatible or sessioned.", Check: checkProtocol},
 	{Name: keyGeneration, Type: connect.TypeString, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithm of the key that requests between workers are signed with.", Check: checkMac("key generation")},
-	{Name: "inter.worker.key.size", Type: connect.TypeInt, Importance: connect.Low, Doc: "Size of that key in bits; null is the algorithm's own.", Check: atLeast(8)},
+	{Name: keySize, Type: connect.TypeInt, Importance: connect.Low, Doc: "Size of that key in bits; null is the algorithm's own.", Check: atLeast(8)},
 	{Name: "inter.worker.key.ttl.ms", Type: connect.TypeInt, Default: new("3600000"), Importance: connect.Low, Doc: "How long such a key is used; 0 is for ever.", Check: atLeast(0)},
 	{Name: keySignature, Type: connect.TypeString, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithm of the signatures.", Check: checkMac("signature")},
 	{Name: keyVerification, Type: connect.TypeList, Default: new("HmacSHA256"), Importance: connect.Low, Doc: "Algorithms whose signatures are accepted.", Check: checkVerification},

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,6 +145,74 @@ func TestALeaderWithoutTheClass(t *testing.T) {
 		fx.configure("c")
 		fx.end(lacks)
 		fx.wantTally(has, map[string]int{"RUNNING@has": 9})
+	})
+}
+
+// What a leader lacks the class for is validated by a member that has it: created if valid,
+// refused with its reasons if not; and with the reason why nobody could say.
+func TestALeaderAsksForValidation(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		fx.probe.lacks = "lacks"
+		lacks := fx.worker("lacks", nil)
+		fx.eventually(time.Minute, func() string {
+			if err := lacks.Herder().Health(t.Context()); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+		has := fx.worker("has", nil)
+		fx.eventually(time.Minute, func() string {
+			if err := has.Herder().Health(t.Context()); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+		ctx := entities.WithAuthorization(t.Context(), "secret")
+		create := func(ctx context.Context, w *running, name string, config map[string]*string) string {
+			t.Helper()
+			_, err := w.Herder().Create(ctx, entities.CreateRequest{Name: name, Config: config})
+			if e, ok := errors.AsType[*entities.Error](err); ok && e.Status != 400 {
+				t.Errorf("creating %s is answered with %d %v, want 400", name, e.Status, e)
+			}
+			if err != nil {
+				return err.Error()
+			}
+			return ""
+		}
+		if got := create(t.Context(), lacks, "c", sinkConfig("c", nil)); !strings.Contains(got, "Failed to find any class that implements Connector") || !strings.Contains(got, "http://has:8083/: 401 User cannot access the resource.") {
+			t.Errorf("creating without a password is answered with %q", got)
+		}
+		bad := sinkConfig("c", map[string]string{"topics": ""})
+		if got := create(ctx, lacks, "c", bad); !strings.Contains(got, "Must configure one of topics or topics.regex") {
+			t.Errorf("creating an invalid connector is answered with %q", got)
+		}
+		null := sinkConfig("c", nil)
+		null["none"] = nil
+		if got := create(ctx, lacks, "c", null); !strings.Contains(got, "Null value can not be supplied") {
+			t.Errorf("creating a connector with a null is answered with %q", got)
+		}
+		if got := create(ctx, lacks, "x", map[string]*string{"name": new("x"), "connector.class": new("nobody.Has")}); !strings.Contains(got, "http://has:8083/: 500") || strings.Count(got, "available connectors are") != 1 {
+			t.Errorf("creating a connector of no class is answered with %q", got)
+		}
+		if got := create(ctx, lacks, "c", sinkConfig("c", nil)); got != "" {
+			t.Fatalf("a valid connector is refused: %s", got)
+		}
+		if _, _, err := lacks.Herder().PutConfig(ctx, "c", sinkConfig("c", map[string]string{"tasks.max": "1"})); err != nil {
+			t.Errorf("a valid change is refused: %v", err)
+		}
+
+		// The other way round the request goes to the leader, which has the class.
+		fx.end(lacks)
+		fx.eventually(time.Minute, func() string { return create(ctx, has, "d", sinkConfig("d", nil)) })
+		fx.probe.lacks = "late"
+		late := fx.worker("late", nil)
+		fx.eventually(time.Minute, func() string {
+			_, err := late.Herder().Create(ctx, entities.CreateRequest{Name: "e", Config: sinkConfig("e", nil)})
+			if e, ok := errors.AsType[*entities.RedirectError](err); !ok || e.URL != "http://has:8083/" {
+				return fmt.Sprintf("a follower without the class answers %v, want a redirection", err)
+			}
+			return ""
+		})
 	})
 }
 

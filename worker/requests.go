@@ -56,7 +56,7 @@ func (h *Herder) PatchConfig(ctx context.Context, name string, patch map[string]
 }
 
 func (h *Herder) put(ctx context.Context, name string, given map[string]*string, initial topics.TargetState, replace bool) (info *entities.ConnectorInfo, created bool, err error) {
-	infos, err := h.validate(ctx, given)
+	infos, err := h.validateAnywhere(ctx, given)
 	if err != nil {
 		return nil, false, err
 	}
@@ -65,6 +65,9 @@ func (h *Herder) put(ctx context.Context, name string, given map[string]*string,
 	}
 	config := make(map[string]string, len(given))
 	for k, v := range given {
+		if v == nil { // a validation elsewhere may have let it pass
+			return nil, false, entities.BadRequest(k + ": Null value can not be supplied as the configuration value.")
+		}
 		config[k] = *v
 	}
 	err = h.write(ctx, func(s clusterState) error {

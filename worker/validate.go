@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connect/entities"
@@ -391,13 +392,26 @@ func (v *validator) converter(r *validation, key string) {
 		info.Definition.Name, info.Value.Name = prefix+info.Definition.Name, prefix+info.Value.Name
 		r.add(info)
 	}
-	r.addGroups(def.Groups())
+	groups := def.Groups()
+	slices.SortFunc(groups, func(a, b string) int { return javaBucket(a) - javaBucket(b) })
+	r.addGroups(groups)
 	if faulty {
 		return
 	}
 	if err := converter.Configure(stripped(r.config, prefix), key == "key.converter"); err != nil {
 		r.blame(key, fmt.Sprintf("Invalid value %s for configuration %s: %v", name, key, err))
 	}
+}
+
+// javaBucket is the place of a text in a small hash set in Java, in whose order groups of
+// converters come.
+func javaBucket(text string) int {
+	var hash uint32
+	for _, unit := range utf16.Encode([]rune(text)) {
+		hash = 31*hash + uint32(unit)
+	}
+	const buckets = 16
+	return int((hash ^ hash>>16) % buckets)
 }
 
 func (v *validator) headerConverter(r *validation) {

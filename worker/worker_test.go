@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,12 +149,15 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.fx.mu.Lock()
 	to := w.fx.workers[r.URL.Hostname()]
 	w.fx.mu.Unlock()
-	var configs []map[string]string
 	body, err := io.ReadAll(r.Body)
-	if err == nil {
-		err = json.Unmarshal(body, &configs)
-	}
 	if err != nil {
+		return nil, err
+	}
+	if plugin, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/connector-plugins/"), "/config/validate"); ok {
+		return to.validates(r.Context(), plugin, body, r.Header.Get("Authorization"))
+	}
+	var configs []map[string]string
+	if err := json.Unmarshal(body, &configs); err != nil {
 		return nil, err
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/connectors/"), "/tasks")
@@ -167,6 +171,25 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer w.fx.mu.Unlock()
 	w.fx.posts = append(w.fx.posts, fmt.Sprintf("%s to %s: %s", name, r.URL.Host, answer.Status))
 	return answer, nil
+}
+
+// validates answers PUT /connector-plugins/PLUGIN/config/validate as the REST API does.
+func (w *running) validates(ctx context.Context, plugin string, body []byte, authorization string) (*http.Response, error) {
+	if authorization != "secret" {
+		return &http.Response{StatusCode: http.StatusUnauthorized, Body: io.NopCloser(strings.NewReader("User cannot access the resource."))}, nil
+	}
+	var config map[string]*string
+	if err := json.Unmarshal(body, &config); err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	infos, err := w.Herder().Validate(ctx, plugin, config)
+	answer := any(infos)
+	if err != nil {
+		status, answer = http.StatusInternalServerError, map[string]any{"error_code": 500, "message": err.Error()}
+	}
+	text, err := json.Marshal(answer)
+	return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(text))}, err
 }
 
 // end stops a worker in order.

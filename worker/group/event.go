@@ -50,6 +50,7 @@ func (a *Assigned) IsLeader() bool { return a.MemberID == a.Leader }
 // Owners maps work to the REST URLs of the workers that run it after a round. It is
 // immutable.
 type Owners struct {
+	Workers    []string // the URLs of all, sorted
 	Connectors map[string]string
 	Tasks      map[TaskID]string
 }

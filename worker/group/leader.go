@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // A leader computes assignments when this member leads. Its fields belong to the
@@ -109,6 +110,10 @@ func encodeAll(members map[string][]byte, of func(id string) Assignment) (map[st
 
 func ownersOf(running map[string]Work, members map[string]*Metadata) *Owners {
 	o := &Owners{Connectors: make(map[string]string), Tasks: make(map[TaskID]string)}
+	for _, m := range members {
+		o.Workers = append(o.Workers, m.URL)
+	}
+	slices.Sort(o.Workers)
 	for id, w := range running {
 		for _, c := range w.Connectors {
 			o.Connectors[c] = members[id].URL

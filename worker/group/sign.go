@@ -17,17 +17,18 @@ import (
 
 // macs are the algorithms for requests between workers (KIP-507), by the names that
 // Java's Mac and KeyGenerator know them by (upper or lower case), with the key length
-// that JDK 17's KeyGenerator makes by default.
+// that JDK 17's KeyGenerator makes by default, and the shortest that it makes.
 var macs = map[string]struct {
-	new      func() hash.Hash
-	keyBytes int
+	new       func() hash.Hash
+	keyBytes  int
+	leastBits int
 }{
-	"hmacmd5":    {md5.New, 64},
-	"hmacsha1":   {sha1.New, 64},
-	"hmacsha224": {sha256.New224, 28},
-	"hmacsha256": {sha256.New, 32},
-	"hmacsha384": {sha512.New384, 48},
-	"hmacsha512": {sha512.New, 64},
+	"hmacmd5":    {md5.New, 64, 8},
+	"hmacsha1":   {sha1.New, 64, 8},
+	"hmacsha224": {sha256.New224, 28, 40},
+	"hmacsha256": {sha256.New, 32, 40},
+	"hmacsha384": {sha512.New384, 48, 40},
+	"hmacsha512": {sha512.New, 64, 40},
 }
 
 // maxKeyBytes bounds inter.worker.key.size.
@@ -72,8 +73,10 @@ func KeyBytes(algorithm string, bits int) (int, error) {
 		return 0, unknownAlgorithm(algorithm)
 	case bits == 0:
 		return m.keyBytes, nil
-	case bits < 40 || bits > 8*maxKeyBytes: // 40: the least that the JDK takes
-		return 0, fmt.Errorf("a key of %d bits: want 40 to %d", bits, 8*maxKeyBytes)
+	case bits < m.leastBits:
+		return 0, fmt.Errorf("Key length must be at least %d bits", m.leastBits) //nolint:staticcheck // the JDK's wording
+	case bits > 8*maxKeyBytes:
+		return 0, fmt.Errorf("Key length must be at most %d bits", 8*maxKeyBytes) //nolint:staticcheck // like that
 	}
 	return (bits + 7) / 8, nil
 }
