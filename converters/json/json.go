@@ -30,6 +30,7 @@ import (
 type Converter struct {
 	enveloped   bool
 	replaceNull bool
+	fixed       *plan // of schema.content; nil: schemas are in the envelopes
 	schemas     cache
 	scan        scanner
 }
@@ -40,6 +41,7 @@ var _ connect.Converter = (*Converter)(nil)
 const (
 	keyEnable  = "schemas.enable"
 	keyCache   = "schemas.cache.size"
+	keyContent = "schema.content"
 	keyDecimal = "decimal.format"
 	keyReplace = "replace.null.with.default"
 )
@@ -61,13 +63,18 @@ func (*Converter) ConfigDef() *connect.ConfigDef {
 			Doc: "The maximum number of schemas that can be cached in this converter instance.", Check: checkCache,
 		},
 		{
+			Name: keyContent, Type: connect.TypeString, Importance: connect.High,
+			Group: "Schemas", Order: 2, Width: "MEDIUM", Display: "Schema Content",
+			Doc: "The schema of all records, as it would stand in their envelopes, of which there are none then. Only with schemas.enable=true.",
+		},
+		{
 			Name: keyDecimal, Type: connect.TypeString, Default: new("BASE64"), Importance: connect.Low,
 			Group: "Serialization", Order: 0, Width: "MEDIUM", Display: "Decimal Format",
 			Doc: "Controls which format this converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' (default) or 'NUMERIC'. Both are read.", Check: checkDecimal,
 		},
 		{
 			Name: keyReplace, Type: connect.TypeBoolean, Default: new("true"), Importance: connect.Low,
-			Group: "Schemas", Order: 2, Width: "MEDIUM", Display: "Replace null with default",
+			Group: "Serialization", Order: 1, Width: "MEDIUM", Display: "Replace null with default",
 			Doc: "Whether to replace fields that have a default value and that are null to the default value. When set to true, the default value is used, otherwise null is used.",
 		},
 	}}
@@ -109,7 +116,22 @@ func (c *Converter) Configure(config map[string]string, _ bool) error {
 		}
 	}
 	c.schemas = cache{size: max(size, 1)}
-	return nil
+	c.fixed, err = c.fixedSchema(config[keyContent])
+	return err
+}
+
+// fixedSchema reads schema.content (KIP-1054); none, and null, leave the schemas to the envelopes.
+func (c *Converter) fixedSchema(text string) (*plan, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var arena connect.Arena
+	c.scan.reset([]byte(text), &arena)
+	fixed, end := c.schema(c.scan.space(0))
+	if end < 0 {
+		return nil, fmt.Errorf("invalid value for configuration %s: %w", keyContent, c.scan.err)
+	}
+	return fixed, nil
 }
 
 // boolean reads a setting that is true unless set.
@@ -133,7 +155,14 @@ func (c *Converter) ToConnect(_ context.Context, arena *connect.Arena, _ string,
 	s := &c.scan
 	s.reset(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), arena)
 	p := s.space(0)
-	if c.enveloped {
+	switch {
+	case c.enveloped && c.fixed != nil:
+		v, p := s.typed(c.fixed, p)
+		if p < 0 || s.ended(p, v) < 0 {
+			return nil, connect.Value{}, s.err
+		}
+		return c.fixed.schema, v, nil
+	case c.enveloped:
 		return c.envelope(p)
 	}
 	if p == len(s.b) {

@@ -335,6 +335,46 @@ func TestExpectedKeys(t *testing.T) {
 	}
 }
 
+// A schema in the settings is that of every record, and there are no envelopes.
+func TestSchemaContent(t *testing.T) {
+	const schema = `{"type":"struct","fields":[{"field":"n","type":"int8"},{"field":"s","type":"string","optional":true}]}`
+	for _, tt := range []struct{ enable, content, data, want string }{
+		{"true", schema, `{"n":7,"s":"x"}`, "struct"},
+		{"true", schema, `{"n":7}`, "struct"},
+		{"true", schema, `{"n":300}`, "struct"},
+		{"true", schema, `{"schema":null,"payload":1}`, "error"},
+		{"true", schema, `{"n":`, "error"},
+		{"true", `{"type":"int32"}`, ` 41 `, "int32"},
+		{"true", `{"type":"int32"}`, `41x`, "error"},
+		{"true", `null`, `{"n":7}`, "error"},
+		{"true", ``, `{"schema":{"type":"int32"},"payload":1}`, "int32"},
+		{"false", schema, `{"n":7}`, "none"},
+	} {
+		c := converter(t, "schemas.enable", tt.enable, "schema.content", tt.content)
+		var arena connect.Arena
+		for range 2 {
+			s, v, err := c.ToConnect(t.Context(), &arena, "t", []byte(tt.data))
+			got := "none"
+			switch {
+			case err != nil:
+				got = "error"
+			case s != nil && s.Type == connect.StructType:
+				got = "struct"
+			case s != nil && s.Type == connect.Int32 && v.Int() > 0:
+				got = "int32"
+			}
+			if got != tt.want {
+				t.Errorf("%s by %s is %s (%v), want %s", tt.data, tt.content, got, err, tt.want)
+			}
+		}
+	}
+	for _, bad := range []string{"{", "7", `{"type":"nothing"}`} {
+		if err := new(json.Converter).Configure(map[string]string{"schema.content": bad}, false); err == nil || !strings.Contains(err.Error(), "schema.content") {
+			t.Errorf("schema.content=%s: got %v, want an error", bad, err)
+		}
+	}
+}
+
 func TestConfigure(t *testing.T) {
 	for key, value := range map[string]string{"schemas.enable": "yes", "schemas.cache.size": "-1", "decimal.format": "HEX", "replace.null.with.default": "1"} {
 		if err := new(json.Converter).Configure(map[string]string{key: value}, false); err == nil || !strings.Contains(err.Error(), key) {
