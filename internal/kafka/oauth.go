@@ -41,6 +41,7 @@ func (p *properties) oauth(jaas jaasEntry) *tokenSource {
 			s.extensions[name] = value
 		}
 	}
+	id, secret := p.orOption("sasl.oauthbearer.client.credentials.client.id", jaas, "clientId"), p.orOption("sasl.oauthbearer.client.credentials.client.secret", jaas, "clientSecret")
 	handler := p.text("sasl.login.callback.handler.class", "")
 	endpoint := p.text("sasl.oauthbearer.token.endpoint.url", "")
 	u, err := url.Parse(endpoint)
@@ -57,12 +58,35 @@ func (p *properties) oauth(jaas jaasEntry) *tokenSource {
 		s.fetch = func() (token, error) { return tokenOfFile(u.Path) }
 	case (u.Scheme != "https" && u.Scheme != "http") || u.Host == "":
 		p.fail("sasl.oauthbearer.token.endpoint.url", "sasl.oauthbearer.token.endpoint.url begins with none of https://, http:// and file://")
-	case jaas.options["clientId"] == "" || jaas.options["clientSecret"] == "":
-		p.fail("sasl.jaas.config", "sasl.jaas.config: clientId or clientSecret is missing")
+	case p.asserts() != "":
+		p.fail(p.asserts(), "%s: this build has no assertions, only sasl.oauthbearer.client.credentials.client.id and .secret", p.asserts())
+	case id == "" || secret == "":
+		p.fail("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.credentials.client.id or .secret is missing; clientId and clientSecret in sasl.jaas.config do as well")
 	default:
-		s.fetch = p.endpoint(u, jaas.options)
+		s.fetch = p.endpoint(u, id, secret, p.orOption("sasl.oauthbearer.scope", jaas, "scope"), jaas.options)
 	}
 	return s
+}
+
+// orOption is a property or, if it is not given, the option of the login module that it has
+// taken the place of (KIP-1139).
+func (p *properties) orOption(key string, jaas jaasEntry, option string) string {
+	return p.text(key, jaas.options[option])
+}
+
+// asserts is the property by which Java would sign in with an assertion in place of a
+// secret, "" if none is given.
+func (p *properties) asserts() string {
+	for _, key := range []string{"sasl.oauthbearer.assertion.file", "sasl.oauthbearer.assertion.claim.iss"} {
+		if p.has(key) {
+			return key
+		}
+	}
+	const retriever = "sasl.oauthbearer.jwt.retriever.class"
+	if strings.HasSuffix(p.text(retriever, ""), ".JwtBearerJwtRetriever") {
+		return retriever
+	}
+	return ""
 }
 
 func (p *properties) fraction(key string, def float64) float64 {
@@ -145,13 +169,12 @@ const maxTokenBytes = 1 << 20
 
 // endpoint asks for tokens by the grant of client credentials (RFC 6749, 4.4). Neither the
 // secret nor a token shows in errors.
-func (p *properties) endpoint(u *url.URL, options map[string]string) func() (token, error) {
-	id, secret := options["clientId"], options["clientSecret"]
+func (p *properties) endpoint(u *url.URL, id, secret, scope string, options map[string]string) func() (token, error) {
 	if p.bool("sasl.oauthbearer.header.urlencode", false) {
 		id, secret = url.QueryEscape(id), url.QueryEscape(secret)
 	}
 	form := url.Values{"grant_type": {"client_credentials"}}
-	if scope := options["scope"]; scope != "" {
+	if scope != "" {
 		form.Set("scope", scope)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()

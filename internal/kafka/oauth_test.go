@@ -128,7 +128,10 @@ func TestOAuthFailures(t *testing.T) {
 	}
 	for _, tt := range []struct{ props, want string }{
 		{"sasl.jaas.config=" + oauthModule + ";", "sasl.mechanism OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url; tokens that nobody has signed are made only if sasl.jaas.config has unsecuredLoginStringClaim_sub"},
-		{"sasl.jaas.config=" + oauthModule + `clientId="me";` + "\nsasl.oauthbearer.token.endpoint.url=https://x/token", "sasl.jaas.config: clientId or clientSecret is missing"},
+		{"sasl.jaas.config=" + oauthModule + `clientId="me";` + "\nsasl.oauthbearer.token.endpoint.url=https://x/token", "sasl.oauthbearer.client.credentials.client.id or .secret is missing; clientId and clientSecret in sasl.jaas.config do as well"},
+		{"sasl.jaas.config=" + oauthModule + `clientSecret="x";` + "\nsasl.oauthbearer.token.endpoint.url=https://x/token\nsasl.oauthbearer.client.credentials.client.id=", "sasl.oauthbearer.client.credentials.client.id or .secret is missing; clientId and clientSecret in sasl.jaas.config do as well"},
+		{"sasl.jaas.config=" + oauthModule + ";\nsasl.oauthbearer.token.endpoint.url=https://x/token\nsasl.oauthbearer.assertion.file=/jwt", "sasl.oauthbearer.assertion.file: this build has no assertions, only sasl.oauthbearer.client.credentials.client.id and .secret"},
+		{"sasl.jaas.config=" + oauthModule + ";\nsasl.oauthbearer.token.endpoint.url=https://x/token\nsasl.oauthbearer.jwt.retriever.class=org.apache.kafka.common.security.oauthbearer.JwtBearerJwtRetriever", "sasl.oauthbearer.jwt.retriever.class: this build has no assertions, only sasl.oauthbearer.client.credentials.client.id and .secret"},
 		{"sasl.jaas.config=" + oauthModule + ";\nsasl.oauthbearer.token.endpoint.url=ftp://x", "sasl.oauthbearer.token.endpoint.url begins with none of https://, http:// and file://"},
 		{"sasl.jaas.config=" + oauthModule + ";\nsasl.login.callback.handler.class=x.Y", "Invalid value x.Y for configuration sasl.login.callback.handler.class: this build has OAuthBearerLoginCallbackHandler: give sasl.oauthbearer.token.endpoint.url, or a file: URL of a token"},
 		{"sasl.jaas.config=" + oauthModule + `unsecuredLoginStringClaim_sub="a";` + "\nsasl.login.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler", "sasl.mechanism OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url; tokens that nobody has signed are made only if sasl.jaas.config has unsecuredLoginStringClaim_sub"},
@@ -140,6 +143,37 @@ func TestOAuthFailures(t *testing.T) {
 		}
 		if _, err := NewConfig(props, nil); err == nil || err.Error() != tt.want {
 			t.Errorf("%s\n got %v\nwant %s", tt.props, err, tt.want)
+		}
+	}
+}
+
+// Of a property and the option that it took the place of, the property counts.
+func TestOAuthProperties(t *testing.T) {
+	e := newTokenEndpoint(t)
+	e.says(http.StatusOK, `{"access_token":"`+jwt(`{"exp":1}`)+`"}`)
+	const prefix = "sasl.oauthbearer."
+	for _, tt := range []struct {
+		options string
+		props   map[string]string
+		want    string
+	}{
+		{`clientId="a" clientSecret="b" scope="c"`, nil, "a:b grant_type=client_credentials&scope=c"},
+		{"", map[string]string{"client.credentials.client.id": "d", "client.credentials.client.secret": "e", "scope": "f"}, "d:e grant_type=client_credentials&scope=f"},
+		{`clientId="a" clientSecret="b" scope="c"`, map[string]string{"client.credentials.client.id": "d", "client.credentials.client.secret": "e", "scope": "f"}, "d:e grant_type=client_credentials&scope=f"},
+		{`clientId="a" clientSecret="b"`, map[string]string{"client.credentials.client.secret": "e", "jwt.retriever.class": "org.apache.kafka.common.security.oauthbearer.ClientCredentialsJwtRetriever"}, "a:e grant_type=client_credentials"},
+	} {
+		props := map[string]string{prefix + "token.endpoint.url": e.URL, "sasl.jaas.config": oauthModule + tt.options + ";"}
+		for key, value := range tt.props {
+			props[prefix+key] = value
+		}
+		if unknown := Unknown(props); len(unknown) > 0 {
+			t.Errorf("%q count as unknown", unknown)
+		}
+		if _, err := source(t, props).Token(); err != nil {
+			t.Error(err)
+		}
+		if got := e.asked[len(e.asked)-1]; !strings.HasSuffix(got, " "+tt.want) {
+			t.Errorf("%s and %v asked with %q, want %q", tt.options, tt.props, got, tt.want)
 		}
 	}
 }
