@@ -110,8 +110,12 @@ func (h *fakeHerder) RestartTask(_ context.Context, name string, task int) error
 	return only(answer[any](h, "RestartTask %s %d", name, task))
 }
 
-func (h *fakeHerder) PutTaskConfigs(_ context.Context, name string, configs []map[string]string, body []byte, s entities.Signature) error {
-	return only(answer[any](h, "PutTaskConfigs %s %v %s %s", name, configs, body, s.MAC))
+func (h *fakeHerder) PutTaskConfigs(_ context.Context, name string, configs []map[string]*string, body []byte, s entities.Signature) error {
+	var all []string
+	for _, config := range configs {
+		all = append(all, text(config))
+	}
+	return only(answer[any](h, "PutTaskConfigs %s %v %s %s", name, all, body, s.MAC))
 }
 
 func (h *fakeHerder) Fence(_ context.Context, name string, _ []byte, s entities.Signature) error {

@@ -141,21 +141,11 @@ func signature(r *request) entities.Signature {
 }
 
 // putTasks is a request of another worker. It is not forwarded: the signature would not
-// survive, and the sender tries again. A connector in Java may give a key the value null;
-// without the key it reads the same, an empty text would be another config.
+// survive, and the sender tries again.
 func (s *Server) putTasks(r *request) (*answer, error) {
-	var given []map[string]*string
-	if err := decode(r.body, &given, false); err != nil {
+	var configs []map[string]*string
+	if err := decode(r.body, &configs, false); err != nil {
 		return nil, err
-	}
-	configs := make([]map[string]string, len(given))
-	for i, config := range given {
-		configs[i] = make(map[string]string, len(config))
-		for key, value := range config {
-			if value != nil {
-				configs[i][key] = *value
-			}
-		}
 	}
 	err := s.herder.PutTaskConfigs(r.Context(), r.param("name"), configs, r.body, signature(r))
 	if _, is := errors.AsType[*entities.RedirectError](err); is {

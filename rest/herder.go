@@ -37,9 +37,9 @@ type Herder interface {
 	RestartPlan(ctx context.Context, name string, includeTasks, onlyFailed bool) (*entities.ConnectorStateInfo, error)
 	RestartTask(ctx context.Context, name string, task int) error
 
-	// PutTaskConfigs takes what another worker's connector generated; Fence is the other
-	// request between workers. body is what was signed.
-	PutTaskConfigs(ctx context.Context, name string, configs []map[string]string, body []byte, s entities.Signature) error
+	// PutTaskConfigs takes what another worker's connector generated, nil being null; Fence
+	// is the other request between workers. body is what was signed.
+	PutTaskConfigs(ctx context.Context, name string, configs []map[string]*string, body []byte, s entities.Signature) error
 	Fence(ctx context.Context, name string, body []byte, s entities.Signature) error
 
 	Topics(ctx context.Context, name string) ([]string, error)

@@ -225,7 +225,7 @@ func TestTaskConfigsOfAnotherWorker(t *testing.T) {
 	h := &fakeHerder{}
 	body := `[{"a":"x","b":null,"c":""},null]`
 	status, _, _ := ask(t, "POST", serve(t, h).URL+"/connectors/c/tasks", body, "X-Connect-Authorization", "mac")
-	if want := "PutTaskConfigs c [map[a:x c:] map[]] " + body + " mac"; status != 204 || len(h.calls) != 1 || h.calls[0] != want {
+	if want := `PutTaskConfigs c [{"a":"x","b":null,"c":""} null] ` + body + " mac"; status != 204 || len(h.calls) != 1 || h.calls[0] != want {
 		t.Errorf("answered %d and asked for %q, want 204 and %q", status, h.calls, want)
 	}
 }

@@ -151,7 +151,16 @@ func (m *memoryConfigs) RemoveConnector(_ context.Context, name string) error {
 	})
 }
 
-func (m *memoryConfigs) PutTasks(_ context.Context, name string, configs []map[string]string) error {
+func (m *memoryConfigs) PutTasks(_ context.Context, name string, given []map[string]*string) error {
+	configs := make([]map[string]string, len(given))
+	for i, config := range given {
+		configs[i] = make(map[string]string, len(config))
+		for key, value := range config {
+			if value != nil {
+				configs[i][key] = *value
+			}
+		}
+	}
 	return m.update(func(s *memoryState, c *topics.Changes) {
 		entry, ok := s.connectors[name]
 		if !ok {

@@ -48,7 +48,7 @@ func (h *Herder) publishOnce(ctx context.Context, name string, configs []map[str
 	if !tasksChanged(h.configs.Snapshot(), name, configs) {
 		return nil
 	}
-	err := h.putTasks(ctx, name, configs)
+	err := h.putTasks(ctx, name, topics.NullableAll(configs))
 	if r, ok := errors.AsType[*entities.RedirectError](err); ok {
 		if r.URL == "" {
 			return err
@@ -79,7 +79,7 @@ func sameConfig(a, b map[string]string) bool {
 }
 
 // putTasks commits task configs, on the leader.
-func (h *Herder) putTasks(ctx context.Context, name string, configs []map[string]string) error {
+func (h *Herder) putTasks(ctx context.Context, name string, configs []map[string]*string) error {
 	return h.write(ctx, func(s clusterState) error {
 		switch {
 		case !s.Contains(name):
@@ -126,7 +126,7 @@ func (h *Herder) postTasks(ctx context.Context, leader, name string, configs []m
 }
 
 // PutTaskConfigs takes the task configs that another worker's connector generated.
-func (h *Herder) PutTaskConfigs(ctx context.Context, name string, configs []map[string]string, body []byte, s entities.Signature) error {
+func (h *Herder) PutTaskConfigs(ctx context.Context, name string, configs []map[string]*string, body []byte, s entities.Signature) error {
 	if err := h.verify(ctx, body, s); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type configStore interface {
 
 	PutConnector(ctx context.Context, connector string, config map[string]string, initial topics.TargetState) error
 	RemoveConnector(ctx context.Context, connector string) error
-	PutTasks(ctx context.Context, connector string, configs []map[string]string) error
+	PutTasks(ctx context.Context, connector string, configs []map[string]*string) error
 	PutTargetState(ctx context.Context, connector string, s topics.TargetState) error
 	PutSessionKey(ctx context.Context, k topics.SessionKey) error
 	PutRestart(ctx context.Context, r topics.RestartRequest) error

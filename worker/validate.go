@@ -477,6 +477,9 @@ func (v *validator) definition(name string) ([]connect.KeyInfo, error) {
 			}
 		}
 	}
+	if class, _, ok := v.plugins.converter(name); ok && strings.HasPrefix(class, "org.apache.kafka.") {
+		keys = append([]connect.ConfigKey{{Name: "converter.type", Type: connect.TypeString, Required: true, Importance: connect.Low, Doc: "Whether keys or values are converted; the worker sets it."}}, keys...)
+	}
 	infos := make([]connect.KeyInfo, len(keys))
 	for i := range keys {
 		infos[i] = *keys[i].Info()

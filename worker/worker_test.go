@@ -156,7 +156,7 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if plugin, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/connector-plugins/"), "/config/validate"); ok {
 		return to.validates(r.Context(), plugin, body, r.Header.Get("Authorization"))
 	}
-	var configs []map[string]string
+	var configs []map[string]*string
 	if err := json.Unmarshal(body, &configs); err != nil {
 		return nil, err
 	}

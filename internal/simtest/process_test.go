@@ -282,7 +282,7 @@ func (c wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	var configs []map[string]string
+	var configs []map[string]*string
 	if err := json.Unmarshal(body, &configs); err != nil {
 		return nil, err
 	}

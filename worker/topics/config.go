@@ -128,7 +128,7 @@ func (t *ConfigTopic) PutConnector(ctx context.Context, connector string, config
 	if initial != "" {
 		records = append(records, t.record(targetStateKey+connector, encodeTargetState(initial)))
 	}
-	records = append(records, t.record(connectorKey+connector, appendProperties(nil, config)))
+	records = append(records, t.record(connectorKey+connector, appendProperties(nil, nullable(config))))
 	return t.write(ctx, "config of connector "+connector, records)
 }
 
@@ -141,8 +141,9 @@ func (t *ConfigTopic) RemoveConnector(ctx context.Context, connector string) err
 }
 
 // PutTasks replaces the configs of all tasks of a connector, atomically: they count from
-// the commit record on, which comes last. No configs means no tasks. Leader only.
-func (t *ConfigTopic) PutTasks(ctx context.Context, connector string, configs []map[string]string) error {
+// the commit record on, which comes last. No configs means no tasks. A connector in Java may
+// give a key no value: nil is written as null, so that it finds its config unchanged. Leader only.
+func (t *ConfigTopic) PutTasks(ctx context.Context, connector string, configs []map[string]*string) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	if err := t.ReadToEnd(ctx); err != nil {

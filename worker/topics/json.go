@@ -54,16 +54,37 @@ func appendOptional(b []byte, s string) []byte {
 
 // appendProperties writes a config, sorted. (Java's order is that of its hash map, so no
 // reader relies on it.)
-func appendProperties(b []byte, config map[string]string) []byte {
+func appendProperties(b []byte, config map[string]*string) []byte {
 	b = append(b, `{"properties":{`...)
 	for i, k := range slices.Sorted(maps.Keys(config)) {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(appendString(b, k), ':')
-		b = appendString(b, config[k])
+		if v := config[k]; v != nil {
+			b = appendString(b, *v)
+		} else {
+			b = append(b, "null"...)
+		}
 	}
 	return append(b, "}}"...)
+}
+
+// NullableAll are configs in the form in which values may be null.
+func NullableAll(configs []map[string]string) []map[string]*string {
+	all := make([]map[string]*string, len(configs))
+	for i, config := range configs {
+		all[i] = nullable(config)
+	}
+	return all
+}
+
+func nullable(config map[string]string) map[string]*string {
+	out := make(map[string]*string, len(config))
+	for k, v := range config {
+		out[k] = &v
+	}
+	return out
 }
 
 // An object is a JSON object whose members have not been looked at yet.

@@ -61,10 +61,13 @@ func TestRecordsAsJavaWritesThem(t *testing.T) {
 		if err != nil || !present || config == nil {
 			t.Fatalf("%s: parse gave %v, %v, %v", key, obj, present, err)
 		}
-		again, _, _ := parse(appendProperties(nil, config))
+		again, _, _ := parse(appendProperties(nil, nullable(config)))
 		if !reflect.DeepEqual(again.properties(), config) || len(config) < 4 {
 			t.Errorf("%s: %v came back as %v", key, config, again.properties())
 		}
+	}
+	if got := string(appendProperties(nil, map[string]*string{"b": new(""), "a": nil})); got != `{"properties":{"a":null,"b":""}}` {
+		t.Errorf("a config with a null: %s", got)
 	}
 	if got := taskRecordKey(a0); got != "task-a-0" {
 		t.Errorf("key of task 0 of a: %s", got)
@@ -180,7 +183,7 @@ func FuzzRecords(f *testing.F) {
 		table.apply(key, value)
 		table.apply(key, nil)
 		for name, config := range s.connectors {
-			b := appendProperties(nil, config)
+			b := appendProperties(nil, nullable(config))
 			if obj, _, err := parse(b); err != nil || !reflect.DeepEqual(obj.properties(), config) {
 				t.Fatalf("config of %q: %v was written as %s (%v)", name, config, b, err)
 			}

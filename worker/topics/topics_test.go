@@ -105,7 +105,7 @@ func TestConfigTopicThroughARestart(t *testing.T) {
 				if c := other.Take(); !c.Empty() {
 					t.Errorf("the other worker starts with changes: %+v", c)
 				}
-				fx.ok("put tasks", a.PutTasks(ctx, "a", []map[string]string{{"v": "x"}, {"v": "y"}}))
+				fx.ok("put tasks", a.PutTasks(ctx, "a", []map[string]*string{{"v": new("x"), "none": nil}, {"v": new("y")}}))
 				fx.ok("resume", other.PutTargetState(ctx, "a", Started))
 				fx.ok("restart", a.PutRestart(ctx, RestartRequest{Connector: "a", IncludeTasks: true}))
 				fx.ok("level", a.PutLevel(ctx, "root", "DEBUG"))
