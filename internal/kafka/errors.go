@@ -21,6 +21,7 @@ var (
 	ErrRebalancing    = errors.New("the group rebalances")
 	ErrRecordTooLarge = errors.New("record too large")
 	ErrClosed         = errors.New("client is closed")
+	ErrRival          = errors.New("another member has joined under the same group.instance.id: each needs one of its own, also those of other programs")
 )
 
 // Codes without a name in sarama.
@@ -46,6 +47,8 @@ func failure(code sarama.KError) error {
 		return ErrGroupInUse
 	case sarama.ErrGroupIDNotFound:
 		return ErrUnknownGroup
+	case sarama.ErrFencedInstancedId:
+		return fmt.Errorf("%w: %w", ErrRival, code)
 	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
 		return fmt.Errorf("%w: %w", ErrRecordTooLarge, code)
 	}

@@ -205,6 +205,50 @@ func TestMemberThroughCoordinatorTrouble(t *testing.T) {
 	}
 }
 
+// A static member that is back within the session timeout disturbs nobody (KIP-345); a second
+// one under the same name ends the first.
+func TestStaticMembers(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.player("a", 0, "group.instance.id", "one")
+		b := fx.player("b", 0, "group.instance.id", "two")
+		time.Sleep(30 * time.Second)
+		if got := b.seen(); !strings.HasSuffix(got, "joined a+b") {
+			t.Fatalf("before: %q", got)
+		}
+		before := a.joined()
+		a.end(t)
+		time.Sleep(2 * time.Second)
+		again := fx.player("a", 0, "group.instance.id", "one")
+		time.Sleep(30 * time.Second)
+		if got := again.seen(); got != "prepare, joined a+b" {
+			t.Errorf("the member that is back saw %q", got)
+		}
+		if got := again.joined(); got.Generation != before.Generation || got.MemberID == before.MemberID {
+			t.Errorf("it is %s in generation %d, and was %s in %d", got.MemberID, got.Generation, before.MemberID, before.Generation)
+		}
+		if got := b.seen(); got != "" {
+			t.Errorf("the other saw %q", got)
+		}
+
+		rival := fx.player("a", 0, "group.instance.id", "one")
+		err := <-again.ended
+		again.stop()
+		if err == nil || !errors.Is(err, ErrRival) {
+			t.Errorf("the first ended with %v, want that another has its group.instance.id", err)
+		}
+		commit := again.Commit(soon(t), again.joined().MemberID, again.joined().Generation, map[connect.TopicPartition]int64{tp("orders", 0): 1})
+		if commit == nil {
+			t.Error("the first still commits")
+		}
+		time.Sleep(20 * time.Second)
+		if got := rival.seen(); got != "prepare, joined a+b" {
+			t.Errorf("the second saw %q", got)
+		}
+		rival.end(t)
+		b.end(t)
+	})
+}
+
 func TestMemberEndsWhenForbidden(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		fx.fault(kmsg.JoinGroup, kerr.GroupAuthorizationFailed, -1)
