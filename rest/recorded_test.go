@@ -117,7 +117,7 @@ func TestRecordedAnswers(t *testing.T) {
 				t.Errorf("%s %s asked the herder %q", x.method, x.path, h.calls)
 			}
 			x.compare(t, got, differing[name])
-			doc.checkAnswer(t, &x, got.StatusCode, got.Header.Get("body"))
+			checkAnswer(t, doc, &x, got.StatusCode, got.Header.Get("body"))
 		})
 	}
 }

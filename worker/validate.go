@@ -370,7 +370,7 @@ func (v *validator) converter(r *validation, key string) {
 	if !given {
 		return
 	}
-	_, newConverter, ok := v.plugins.converter(name)
+	class, newConverter, ok := v.plugins.converter(name)
 	if !ok {
 		return // blamed already
 	}
@@ -382,7 +382,8 @@ func (v *validator) converter(r *validation, key string) {
 		}
 	}
 	converter := newConverter()
-	def := converter.ConfigDef()
+	def := withType(class, converter.ConfigDef())
+	settings["converter.type"] = new(strings.TrimSuffix(key, ".converter"))
 	faulty := false
 	for _, info := range def.Validate(settings) {
 		if _, ok := r.at[prefix+info.Value.Name]; ok {
@@ -401,6 +402,15 @@ func (v *validator) converter(r *validation, key string) {
 	if err := converter.Configure(stripped(r.config, prefix), key == "key.converter"); err != nil {
 		r.blame(key, fmt.Sprintf("Invalid value %s for configuration %s: %v", name, key, err))
 	}
+}
+
+// withType adds the key that Kafka's own converters have and the framework sets.
+func withType(class string, def *connect.ConfigDef) *connect.ConfigDef {
+	if !strings.HasPrefix(class, "org.apache.kafka.") {
+		return def
+	}
+	own := connect.ConfigKey{Name: "converter.type", Type: connect.TypeString, Required: true, Importance: connect.Low, Doc: "Whether keys or values are converted; the worker sets it."}
+	return &connect.ConfigDef{Keys: append([]connect.ConfigKey{own}, def.Keys...)}
 }
 
 // javaBucket is the place of a text in a small hash set in Java, in whose order groups of
@@ -477,8 +487,8 @@ func (v *validator) definition(name string) ([]connect.KeyInfo, error) {
 			}
 		}
 	}
-	if class, _, ok := v.plugins.converter(name); ok && strings.HasPrefix(class, "org.apache.kafka.") {
-		keys = append([]connect.ConfigKey{{Name: "converter.type", Type: connect.TypeString, Required: true, Importance: connect.Low, Doc: "Whether keys or values are converted; the worker sets it."}}, keys...)
+	if class, _, ok := v.plugins.converter(name); ok {
+		keys = withType(class, &connect.ConfigDef{Keys: keys}).Keys
 	}
 	infos := make([]connect.KeyInfo, len(keys))
 	for i := range keys {
