@@ -60,6 +60,7 @@ func (c *connectorRun) want(s topics.TargetState) {
 // runConnector is the life of a connector instance: it follows the target state until
 // ctx ends. A failure is shown and not retried.
 func (h *Herder) runConnector(ctx context.Context, run *connectorRun) {
+	h.watchVariables(&run.unit, run.config, connectorGrace)
 	log := h.log.With("connector", run.name)
 	instance := &instance{herder: h, run: run, log: log}
 	for {

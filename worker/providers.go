@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf16"
 
 	"github.com/firn-io/firn/connect"
@@ -21,15 +24,25 @@ import (
 // they look up is read anew each time.
 type providers map[string]provider
 
-// A provider returns the values of keys at path; keys it does not know are left out.
-type provider func(path string, keys []string) (map[string]string, error)
+// A provider looks values up.
+type provider struct {
+	get lookUp
+	ttl time.Duration // after which they may be others; 0: as long as they are used
+}
+
+// lookUp returns the values of keys at path; keys it does not know are left out.
+type lookUp func(path string, keys []string) (map[string]string, error)
 
 // providerClasses are the providers of this build, under their Java class names.
-var providerClasses = map[string]func(params map[string]string) (provider, error){
+var providerClasses = map[string]func(params map[string]string) (lookUp, error){
 	"org.apache.kafka.common.config.provider.DirectoryConfigProvider": directoryProvider,
 	"org.apache.kafka.common.config.provider.EnvVarConfigProvider":    envProvider,
 	"org.apache.kafka.common.config.provider.FileConfigProvider":      fileProvider,
 }
+
+// paramTTL is the parameter of a provider, Firn's own, that says how many milliseconds its
+// values are good for.
+const paramTTL = "ttl.ms"
 
 // newProviders makes the providers that a worker's properties declare.
 func newProviders(props map[string]string) (providers, error) {
@@ -49,12 +62,17 @@ func newProviders(props map[string]string) (providers, error) {
 			errs = append(errs, connect.ConfigError{Key: prefix + "class", Message: fmt.Sprintf("Invalid value %s for configuration %sclass: Class %s could not be found.", given, prefix, given)})
 			continue
 		}
-		p, err := providerClasses[class](stripped(props, prefix+"param."))
+		params := stripped(props, prefix+"param.")
+		get, err := providerClasses[class](params)
 		if err != nil {
 			errs = append(errs, connect.ConfigError{Key: prefix + "class", Message: fmt.Sprintf("Config provider %s: %v", name, err)})
 			continue
 		}
-		out[name] = p
+		ttl, err := strconv.ParseUint(cmp.Or(strings.TrimSpace(params[paramTTL]), "0"), 10, 31)
+		if err != nil {
+			errs = append(errs, connect.ConfigError{Key: prefix + "param." + paramTTL, Message: fmt.Sprintf("Invalid value %s for configuration %sparam.%s: Not a number of milliseconds", params[paramTTL], prefix, paramTTL)})
+		}
+		out[name] = provider{get, time.Duration(ttl) * time.Millisecond}
 	}
 	return out, errors.Join(errs...)
 }
@@ -75,7 +93,7 @@ func (p providers) reveal(config map[string]string) (map[string]string, *veil, e
 	wanted := map[place][]string{}
 	for _, value := range config {
 		for _, m := range variable.FindAllStringSubmatch(value, -1) {
-			if p[m[1]] != nil {
+			if p[m[1]].get != nil {
 				at := place{m[1], m[3]}
 				wanted[at] = append(wanted[at], m[4])
 			}
@@ -86,7 +104,7 @@ func (p providers) reveal(config map[string]string) (map[string]string, *veil, e
 	}
 	found := map[place]map[string]string{}
 	for at, keys := range wanted {
-		values, err := p[at.provider](at.path, keys)
+		values, err := p[at.provider].get(at.path, keys)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -105,6 +123,18 @@ func (p providers) reveal(config map[string]string) (map[string]string, *veil, e
 		})
 	}
 	return out, newVeil(values), nil
+}
+
+// ttl is how long what the variables of a config stand for is good, 0 if for good.
+func (p providers) ttl(config map[string]string) (least time.Duration) {
+	for _, value := range config {
+		for _, m := range variable.FindAllStringSubmatch(value, -1) {
+			if ttl := p[m[1]].ttl; ttl > 0 && (least == 0 || ttl < least) {
+				least = ttl
+			}
+		}
+	}
+	return least
 }
 
 // restore puts the variables back into task configs that were made from the resolved
@@ -162,7 +192,7 @@ func allowedPaths(params map[string]string) (func(path string) bool, error) {
 }
 
 // fileProvider reads keys of .properties files.
-func fileProvider(params map[string]string) (provider, error) {
+func fileProvider(params map[string]string) (lookUp, error) {
 	allowed, err := allowedPaths(params)
 	return func(path string, keys []string) (map[string]string, error) {
 		if path == "" || !allowed(path) {
@@ -194,7 +224,7 @@ func asciiProperties(data []byte) string {
 }
 
 // directoryProvider takes file names as keys and contents as values.
-func directoryProvider(params map[string]string) (provider, error) {
+func directoryProvider(params map[string]string) (lookUp, error) {
 	allowed, err := allowedPaths(params)
 	return func(path string, keys []string) (map[string]string, error) {
 		out := map[string]string{}
@@ -217,7 +247,7 @@ func directoryProvider(params map[string]string) (provider, error) {
 }
 
 // envProvider reads environment variables.
-func envProvider(params map[string]string) (provider, error) {
+func envProvider(params map[string]string) (lookUp, error) {
 	matches := func(string) bool { return true }
 	if expr := params["allowlist.pattern"]; expr != "" {
 		p, err := javaregex.Compile(expr)

@@ -64,6 +64,7 @@ func (t *taskRun) setPaused(paused bool) {
 // runTask is the life of a task. Whatever fails before it runs shows as FAILED, with the
 // reason, and is not retried.
 func (h *Herder) runTask(ctx context.Context, run *taskRun, count int, memory int64) {
+	h.watchVariables(&run.unit, run.whole, h.cfg.TaskGrace)
 	err := contained(func() error {
 		task, err := h.newTask(run, count, memory)
 		if err != nil {

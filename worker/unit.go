@@ -21,6 +21,8 @@ const (
 type unit struct {
 	label      string // for logs
 	cancel     context.CancelFunc
+	life       context.Context // until its place is free, also after it has failed
+	endLife    context.CancelFunc
 	stopping   bool
 	ended      bool // the goroutine has returned
 	restarting bool // shows RESTARTING when it has stopped
@@ -38,6 +40,7 @@ type unit struct {
 func (h *Herder) launch(u *unit, run func(ctx context.Context)) {
 	ctx, cancel := context.WithCancel(h.ctx)
 	u.cancel, u.gone = cancel, make(chan struct{})
+	u.life, u.endLife = context.WithCancel(h.ctx)
 	h.live++
 	go func() {
 		defer cancel()
@@ -90,6 +93,7 @@ func (h *Herder) remove(u *unit) {
 	if u.timer != nil {
 		u.timer.Stop()
 	}
+	u.endLife()
 	u.drop()
 	close(u.gone)
 	delete(h.revoked, u)

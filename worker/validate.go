@@ -385,7 +385,11 @@ func (v *validator) converter(r *validation, key string) {
 	def := withType(class, converter.ConfigDef())
 	settings["converter.type"] = new(strings.TrimSuffix(key, ".converter"))
 	faulty := false
-	for _, info := range def.Validate(settings) {
+	infos := def.Validate(settings)
+	slices.SortStableFunc(infos, func(a, b connect.ConfigInfo) int {
+		return javaBucket(a.Value.Name, len(infos)) - javaBucket(b.Value.Name, len(infos))
+	})
+	for _, info := range infos {
 		if _, ok := r.at[prefix+info.Value.Name]; ok {
 			continue
 		}
@@ -394,7 +398,7 @@ func (v *validator) converter(r *validation, key string) {
 		r.add(info)
 	}
 	groups := def.Groups()
-	slices.SortFunc(groups, func(a, b string) int { return javaBucket(a) - javaBucket(b) })
+	slices.SortStableFunc(groups, func(a, b string) int { return javaBucket(a, len(groups)) - javaBucket(b, len(groups)) })
 	r.addGroups(groups)
 	if faulty {
 		return
@@ -413,14 +417,17 @@ func withType(class string, def *connect.ConfigDef) *connect.ConfigDef {
 	return &connect.ConfigDef{Keys: append([]connect.ConfigKey{own}, def.Keys...)}
 }
 
-// javaBucket is the place of a text in a small hash set in Java, in whose order groups of
-// converters come.
-func javaBucket(text string) int {
+// javaBucket is the place of a text among n in a hash map of Java, in whose order the keys
+// and the groups of converters come.
+func javaBucket(text string, n int) int {
 	var hash uint32
 	for _, unit := range utf16.Encode([]rune(text)) {
 		hash = 31*hash + uint32(unit)
 	}
-	const buckets = 16
+	buckets := uint32(16)
+	for 4*n > 3*int(buckets) {
+		buckets *= 2
+	}
 	return int((hash ^ hash>>16) % buckets)
 }
 

@@ -110,6 +110,27 @@ func sameKey(t *testing.T, got, want connect.KeyInfo) {
 	}
 }
 
+// The orders of Java's hash maps, as measured.
+func TestJavaBucket(t *testing.T) {
+	for _, tt := range []struct{ put, want string }{
+		{
+			"converter.type schemas.enable schemas.cache.size schema.content decimal.format replace.null.with.default",
+			"decimal.format converter.type schemas.cache.size replace.null.with.default schemas.enable schema.content",
+		},
+		{"Schemas Serialization", "Serialization Schemas"},
+		{"q b a", "q a b"}, // a and q share a place among 16
+	} {
+		got := strings.Fields(tt.put)
+		slices.SortStableFunc(got, func(a, b string) int { return javaBucket(a, len(got)) - javaBucket(b, len(got)) })
+		if want := strings.Fields(tt.want); !slices.Equal(got, want) {
+			t.Errorf("the order is %q, want %q", got, want)
+		}
+	}
+	if a, q := javaBucket("a", 13), javaBucket("q", 13); a == q {
+		t.Error("the map does not grow")
+	}
+}
+
 func TestDefinitionAsRecorded(t *testing.T) {
 	v, want := recordedValidator(t)
 	got, err := v.definition("IcebergSink")
