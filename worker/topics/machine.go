@@ -18,6 +18,7 @@ type machine struct {
 	pending  pending                              // only filled once started
 	logger   *slog.Logger
 
+	fenced bool // somebody was told that there are exactly-once source connectors
 	shared bool // the maps of state belong to a snapshot too
 }
 
@@ -83,8 +84,9 @@ func (m *machine) dispatch(key string, obj object, present bool) (fault string) 
 	if name, ok := strings.CutPrefix(key, restartKey); ok {
 		return m.restart(name, obj)
 	}
-	if strings.HasPrefix(key, tasksFencingKey) {
-		return "" // counts the tasks of exactly-once source connectors
+	if name, ok := strings.CutPrefix(key, tasksFencingKey); ok {
+		m.fencing(name, present)
+		return ""
 	}
 	if key == sessionKeyKey {
 		return m.sessionKey(obj)
@@ -230,6 +232,18 @@ func (m *machine) restart(name string, obj object) (fault string) {
 		m.pending.restart(RestartRequest{Connector: name, OnlyFailed: obj.flag("only-failed"), IncludeTasks: obj.flag("include-tasks")})
 	}
 	return ""
+}
+
+// fencing looks at the number of tasks that an exactly-once source connector had when it was
+// last fenced, which is the only trace in a group of workers that support that: the first is
+// told.
+func (m *machine) fencing(name string, present bool) {
+	if !present || m.fenced {
+		return
+	}
+	m.fenced = true
+	m.logger.Warn("the config topic knows an exactly-once source connector: while this worker leads, workers in Java cannot start its tasks. "+
+		"Source connectors need a Connect cluster without Firn", "connector", name)
 }
 
 func (m *machine) sessionKey(obj object) (fault string) {

@@ -2,6 +2,7 @@ package topics
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -34,6 +35,26 @@ func describe(s *ClusterState) string {
 }
 
 func config(v string) string { return `{"properties":{"v":"` + v + `"}}` }
+
+// Workers in Java that run exactly-once source connectors leave one trace.
+func TestExactlyOnceSourcesAreNoticed(t *testing.T) {
+	var log strings.Builder
+	m := newMachine(slog.New(slog.NewTextHandler(&log, nil)))
+	m.apply("connector-a", []byte(config("1")), 0)
+	m.apply("tasks-fencing-gone", nil, 1)
+	if log.Len() > 0 {
+		t.Errorf("without cause logged %s", log.String())
+	}
+	for i := range int64(3) {
+		m.apply("tasks-fencing-src", []byte(`{"tasks":2}`), 2+i)
+	}
+	if got := log.String(); strings.Count(got, "connector=src") != 1 || strings.Count(got, "\n") != 1 || !strings.Contains(got, "WARN") {
+		t.Errorf("logged %q, want one warning of src", got)
+	}
+	if got := m.state.Offset(); got != 5 {
+		t.Errorf("the offset is %d, want 5", got)
+	}
+}
 
 func TestStateMachine(t *testing.T) {
 	const tombstone = "(null)"
