@@ -197,8 +197,10 @@ func TestIterationsAreBounded(t *testing.T) {
 	}
 }
 
-func FuzzStores(f *testing.F) {
-	names, err := filepath.Glob("testdata/*.[jp]*")
+// seeds are the stores whose names match a pattern.
+func seeds(f *testing.F, pattern string) {
+	f.Helper()
+	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
 		f.Fatalf("no stores: %v", err)
 	}
@@ -209,6 +211,10 @@ func FuzzStores(f *testing.F) {
 		}
 		f.Add(data)
 	}
+}
+
+func FuzzJKS(f *testing.F) {
+	seeds(f, "testdata/*.jks")
 	f.Add([]byte("\xfe\xed\xfe\xed\x00\x00\x00\x02\xff\xff\xff\xff\x00\x00\x00\x01\xff\xff"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		if found, err := readJKS(data, nil); err == nil {
@@ -217,6 +223,13 @@ func FuzzStores(f *testing.F) {
 			}
 		}
 		_, _ = unsealJKS(data, "keypass")
+	})
+}
+
+// Apart from the other, because each of its tries hashes a password many times.
+func FuzzPKCS12(f *testing.F) {
+	seeds(f, "testdata/*.p12")
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		_, _ = readPKCS12Key(data, "storepass")
 		_, _ = readPKCS12Trust(data, "storepass")
 	})
