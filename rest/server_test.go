@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/firn-io/firn/connect/entities"
 	"github.com/firn-io/firn/rest"
@@ -155,6 +157,25 @@ func TestHealthStates(t *testing.T) {
 			t.Errorf("with %v /health answered %d %s (%v), want %d %s", tt.err, status, body, err, tt.status, tt.want)
 		}
 	}
+}
+
+// A busyHerder has no time.
+type busyHerder struct{ fakeHerder }
+
+func (*busyHerder) Delete(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestRequestsTimeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := rest.New(rest.Options{Herder: &busyHerder{}, Logger: slog.New(slog.DiscardHandler)}).Handler()
+		start, w := time.Now(), httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/connectors/c", nil))
+		if took := time.Since(start); took != 90*time.Second || w.Code != 500 || !strings.Contains(w.Body.String(), `"error_code":500,"message":"Request timed out.`) {
+			t.Errorf("after %s answered %d %s, want a 500 after 90 s", took, w.Code, w.Body)
+		}
+	})
 }
 
 func TestForward(t *testing.T) {
