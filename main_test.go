@@ -80,6 +80,7 @@ var arrows = []struct{ from, to, except, reason string }{
 // their types, and the faults they are known for, stay behind one seam.
 var externals = []struct{ module, only, reason string }{
 	{"github.com/IBM/sarama", "internal/kafka/...", "sarama's types do not leave internal/kafka"},
+	{"github.com/jcmturner/gokrb5/v8", "internal/krb5 internal/kafka", "its loaders panic, its errors show keys: krb5 looks first"},
 	{"github.com/riferrei/srclient", "converters/registry/...", "no context, no retry, one URL: it stands behind registry.Client"},
 	{"github.com/apache/arrow-go/v18", "connectors/iceberg/... cli/demo bench/...", "the rest of the program moves rows, not columns"},
 	{"github.com/apache/iceberg-go", "connectors/iceberg/... cli/demo bench/...", "tables are the sink's business; the demo and the benchmark read them back"},

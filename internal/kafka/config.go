@@ -20,6 +20,7 @@ type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 type Config struct {
 	dial   Dialer
 	sarama *sarama.Config // what every connection begins with
+	gssapi *gssapi        // nil if sarama authenticates, or nobody
 
 	bootstrap []string
 	clientID  string
@@ -145,7 +146,11 @@ func (c *Config) security(p *properties) {
 		}
 	}
 	if strings.HasPrefix(protocol, "SASL_") {
-		p.sasl(c.sarama)
+		if p.text("sasl.mechanism", sarama.SASLTypeGSSAPI) == sarama.SASLTypeGSSAPI {
+			c.gssapi = p.gssapi()
+		} else {
+			p.sasl(c.sarama)
+		}
 	}
 }
 

@@ -57,7 +57,6 @@ func TestConfigFailures(t *testing.T) {
 		{"isolation.level=none", "Invalid value none for configuration isolation.level: String must be one of: read_committed, read_uncommitted"},
 		{"auto.offset.reset=begin", "Invalid value begin for configuration auto.offset.reset: Invalid value `begin` for configuration auto.offset.reset. The value must be either 'earliest', 'latest', 'none' or of the format 'by_duration:<PnDTnHnMn.nS>'."},
 		{"security.protocol=TLS", "Invalid value TLS for configuration security.protocol: String must be one of (case insensitive): PLAINTEXT, SASL_PLAINTEXT, SASL_SSL, SSL"},
-		{"security.protocol=sasl_plaintext", "Invalid value GSSAPI for configuration sasl.mechanism: Kerberos is not in this build; it has PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER: set sasl.mechanism to one that a listener of the brokers offers (GSSAPI is the default)"},
 		{"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config=" + jaas, "sasl.jaas.config: sasl.mechanism SCRAM-SHA-256 needs org.apache.kafka.common.security's ScramLoginModule, not org.apache.kafka.common.security.plain.PlainLoginModule"},
 		{"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config=" + strings.TrimSuffix(jaas, ";"), `sasl.jaas.config: want LOGIN_MODULE_CLASS required option="value" … ; (is the ; at the end missing?)`},
 		{"security.protocol=SSL\nssl.truststore.location=/t.jks", "read ssl.truststore.location: open /t.jks: no such file or directory"},

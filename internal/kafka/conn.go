@@ -17,6 +17,10 @@ type conn struct {
 	broker *sarama.Broker
 	socket net.Conn
 	broken bool
+
+	plain          net.Conn                    // what goes into TLS, if that is ours; else the socket
+	authenticate   func(context.Context) error // nil if that is sarama's business
+	reauthenticate time.Time                   // when to do so again; zero for never
 }
 
 // oneSocket is the dialer that hands a finished connection to sarama.
@@ -33,11 +37,18 @@ func (c *Config) connect(ctx context.Context, addr string, longest time.Duration
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)
 	}
-	cfg := *c.sarama
+	cfg, plain := *c.sarama, socket
+	if c.gssapi != nil && cfg.Net.TLS.Enable {
+		if plain, err = overTLS(dctx, socket, addr, cfg.Net.TLS.Config); err != nil {
+			_ = socket.Close()
+			return nil, fmt.Errorf("connect to %s: %w", addr, err)
+		}
+		cfg.Net.TLS.Enable = false
+	}
 	cfg.Net.ReadTimeout = longest
 	cfg.Net.WriteTimeout = c.requestTimeout
-	cfg.Net.Proxy.Dialer = oneSocket{socket}
-	cn := &conn{addr: addr, broker: sarama.NewBroker(addr), socket: socket}
+	cfg.Net.Proxy.Dialer = oneSocket{plain}
+	cn := &conn{addr: addr, broker: sarama.NewBroker(addr), socket: socket, plain: plain}
 
 	stop := context.AfterFunc(ctx, cn.cut)
 	defer stop()
@@ -51,6 +62,13 @@ func (c *Config) connect(ctx context.Context, addr string, longest time.Duration
 			err = sarama.ErrNotConnected
 		}
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)
+	}
+	if c.gssapi != nil {
+		cn.authenticate = func(ctx context.Context) error { return c.gssapi.authenticate(ctx, cn, c) }
+		if err := cn.authenticate(ctx); err != nil {
+			cn.close()
+			return nil, fmt.Errorf("connect to %s: %w", addr, err)
+		}
 	}
 	return cn, nil
 }
@@ -69,7 +87,14 @@ func (cn *conn) close() {
 func roundTrip[Q, R any](ctx context.Context, cn *conn, call func(*sarama.Broker, Q) (R, error), request Q) (R, error) {
 	stop := context.AfterFunc(ctx, cn.cut)
 	defer stop()
-	answer, err := call(cn.broker, request)
+	var answer R
+	var err error
+	if !cn.reauthenticate.IsZero() && time.Now().After(cn.reauthenticate) {
+		err = cn.authenticate(ctx)
+	}
+	if err == nil {
+		answer, err = call(cn.broker, request)
+	}
 	if err != nil {
 		cn.broken = true
 		if ctx.Err() != nil {

@@ -16,11 +16,12 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// sasl reads sasl.*. Neither user nor password shows in errors.
+// sasl reads sasl.* of the mechanisms that sarama speaks. Neither user nor password shows
+// in errors.
 func (p *properties) sasl(cfg *sarama.Config) {
 	cfg.Net.SASL.Enable = true
 	var module string
-	switch mechanism := p.text("sasl.mechanism", "GSSAPI"); mechanism {
+	switch mechanism := p.text("sasl.mechanism", ""); mechanism {
 	case sarama.SASLTypePlaintext:
 		cfg.Net.SASL.Mechanism, module = sarama.SASLTypePlaintext, "PlainLoginModule"
 	case sarama.SASLTypeSCRAMSHA256:
@@ -31,11 +32,8 @@ func (p *properties) sasl(cfg *sarama.Config) {
 		cfg.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scram{hash: sha512.New} }
 	case sarama.SASLTypeOAuth:
 		cfg.Net.SASL.Mechanism, module = sarama.SASLTypeOAuth, "OAuthBearerLoginModule"
-	case "GSSAPI":
-		p.bad("sasl.mechanism", mechanism, "Kerberos is not in this build; it has PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER: set sasl.mechanism to one that a listener of the brokers offers (GSSAPI is the default)")
-		return
 	default:
-		p.bad("sasl.mechanism", mechanism, "this build has PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER")
+		p.bad("sasl.mechanism", mechanism, "this build has GSSAPI, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER")
 		return
 	}
 	jaas, err := parseJAAS(p.given["sasl.jaas.config"])

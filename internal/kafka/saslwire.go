@@ -1,0 +1,147 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// A saslWire speaks the two requests of SASL on a connection that nobody else uses just
+// then. Sarama has them, but only within its own authentication.
+type saslWire struct {
+	socket      net.Conn
+	clientID    string
+	correlation int32
+}
+
+// API keys, and the versions that Kafka has since 2.2.
+const (
+	apiSaslHandshake, apiSaslHandshakeVersion       = 17, 1
+	apiSaslAuthenticate, apiSaslAuthenticateVersion = 36, 1
+)
+
+// maxSASLBytes bounds an answer. Tokens with Active Directory's lists of groups have 64 KiB.
+const maxSASLBytes = 1 << 20
+
+// handshake names the mechanism.
+func (w *saslWire) handshake(mechanism string) error {
+	body := binary.BigEndian.AppendUint16(nil, uint16(len(mechanism)))
+	r, err := w.roundTrip(apiSaslHandshake, apiSaslHandshakeVersion, append(body, mechanism...))
+	if err != nil {
+		return err
+	}
+	code := sarama.KError(r.int16())
+	var offers []string
+	for n := r.int32(); n > 0 && !r.short; n-- {
+		offers = append(offers, string(r.bytes(int(r.int16()))))
+	}
+	switch {
+	case r.short:
+		return errShortAnswer
+	case code == sarama.ErrUnsupportedSASLMechanism:
+		return unsupported(mechanism, offers)
+	}
+	return failure(code)
+}
+
+// authenticate sends one token and returns the answer's, and how long the broker lets the
+// connection live without another authentication: 0 for ever.
+func (w *saslWire) authenticate(token []byte) ([]byte, time.Duration, error) {
+	body := binary.BigEndian.AppendUint32(nil, uint32(len(token)))
+	r, err := w.roundTrip(apiSaslAuthenticate, apiSaslAuthenticateVersion, append(body, token...))
+	if err != nil {
+		return nil, 0, err
+	}
+	code := sarama.KError(r.int16())
+	var message string
+	if n := r.int16(); n > 0 {
+		message = string(r.bytes(int(n)))
+	}
+	var answer []byte
+	if n := r.int32(); n > 0 {
+		answer = r.bytes(int(n))
+	}
+	lifetime := r.int64()
+	switch {
+	case r.short:
+		return nil, 0, errShortAnswer
+	case code != sarama.ErrNoError:
+		return nil, 0, fmt.Errorf("%w: %.300q", failure(code), message)
+	}
+	return answer, time.Duration(min(max(lifetime, 0), math.MaxInt64/int64(time.Millisecond))) * time.Millisecond, nil
+}
+
+var errShortAnswer = errors.New("the broker's answer is shorter than it says")
+
+func (w *saslWire) roundTrip(key, version int16, body []byte) (*answerReader, error) {
+	w.correlation++
+	request := binary.BigEndian.AppendUint32(nil, uint32(10+len(w.clientID)+len(body)))
+	request = binary.BigEndian.AppendUint16(request, uint16(key))
+	request = binary.BigEndian.AppendUint16(request, uint16(version))
+	request = binary.BigEndian.AppendUint32(request, uint32(w.correlation))
+	request = binary.BigEndian.AppendUint16(request, uint16(len(w.clientID)))
+	request = append(append(request, w.clientID...), body...)
+	if _, err := w.socket.Write(request); err != nil {
+		return nil, err
+	}
+	var size [4]byte
+	if _, err := io.ReadFull(w.socket, size[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxSASLBytes {
+		return nil, fmt.Errorf("the broker's answer has %d bytes, more than %d", n, maxSASLBytes)
+	}
+	answer := make([]byte, n)
+	if _, err := io.ReadFull(w.socket, answer); err != nil {
+		return nil, err
+	}
+	r := &answerReader{data: answer}
+	if got := r.int32(); got != w.correlation {
+		return nil, fmt.Errorf("the broker answers request %d, not %d", got, w.correlation)
+	}
+	return r, nil
+}
+
+// An answerReader takes values off the front of data, and zeroes after its end.
+type answerReader struct {
+	data  []byte
+	short bool
+}
+
+func (r *answerReader) bytes(n int) []byte {
+	if n < 0 || n > len(r.data) {
+		r.short, r.data = true, nil
+		return nil
+	}
+	out := r.data[:n]
+	r.data = r.data[n:]
+	return out
+}
+
+func (r *answerReader) int16() int16 {
+	if b := r.bytes(2); b != nil {
+		return int16(binary.BigEndian.Uint16(b))
+	}
+	return 0
+}
+
+func (r *answerReader) int32() int32 {
+	if b := r.bytes(4); b != nil {
+		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+func (r *answerReader) int64() int64 {
+	if b := r.bytes(8); b != nil {
+		return int64(binary.BigEndian.Uint64(b))
+	}
+	return 0
+}
