@@ -125,6 +125,25 @@ type SinkTask interface {
 	Stop(ctx context.Context) error
 }
 
+// A Recluse is a task that cannot work while its consumer group has members of other
+// programs, such as Java workers that run tasks of the same connector. The worker keeps it
+// out of the group then, which leaves all partitions to the others, and lets it join when
+// they are gone. If such members join while it is one, they get no partition as long as it
+// leads the group, and it leaves.
+type Recluse interface {
+	SinkTask
+
+	// Others says in a sentence or two who keeps the task out of its group, for its status;
+	// "" for nobody. It is asked before the task joins and in each generation, may do I/O,
+	// and is called between Start and Stop from a goroutine beside that of the other
+	// methods. An error means that it is not known yet: it is asked again soon.
+	Others(ctx context.Context) (string, error)
+
+	// Finish comes before the task leaves the group because of others: it finishes what it
+	// can until ctx ends, as in Stop. Then Close takes all partitions.
+	Finish(ctx context.Context) error
+}
+
 // A TaskContext is what the worker offers to one task. Wake, Fail and Trouble may be called
 // from any goroutine, the rest only from within the task's methods unless said.
 type TaskContext interface {

@@ -176,11 +176,18 @@ func (c *config) identity() commit.Identity {
 	return commit.JavaIdentity(c.controlTopic, group, c.tabular)
 }
 
+// Keys that a connector adds to each task's config, in Java too. Java's tasks make the
+// transactional ids of their producers of the second, and without it all have the same.
+const (
+	taskIDKey        = "task.id"
+	transactionalKey = "iceberg.coordinator.transactional.suffix"
+)
+
 // hash is the same for all tasks of one configuration, and another after any change.
 func (c *config) hash() uint64 {
 	var text strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(c.raw)) {
-		if k == "task.id" {
+		if k == taskIDKey || k == transactionalKey {
 			continue
 		}
 		text.WriteString(strconv.Quote(k) + "=" + strconv.Quote(c.raw[k]) + "\n")

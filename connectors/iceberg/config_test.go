@@ -184,12 +184,29 @@ func TestHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := maps.Clone(raw)
-	other["task.id"] = "1"
+	other["task.id"], other["iceberg.coordinator.transactional.suffix"] = "1", "-txn-1"
 	b, _ := parseConfig(other)
 	other = maps.Clone(raw)
 	other["iceberg.tables"] = "db.u"
 	c, _ := parseConfig(other)
 	if a.hash() != b.hash() || a.hash() == c.hash() {
 		t.Errorf("hashes %d, %d, %d: want the first two alike", a.hash(), b.hash(), c.hash())
+	}
+}
+
+// Java's tasks fence each other if two have the same transactional id.
+func TestTaskConfigs(t *testing.T) {
+	c := &Connector{config: with("name", "orders")}
+	configs, err := c.TaskConfigs(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := configs[0]["iceberg.coordinator.transactional.suffix"], configs[1]["iceberg.coordinator.transactional.suffix"]
+	if !strings.HasPrefix(a, "-txn-") || a == b || configs[1]["task.id"] != "1" {
+		t.Errorf("suffixes %q and %q of task configs %v", a, b, configs)
+	}
+	again, err := c.TaskConfigs(2)
+	if err != nil || !maps.Equal(again[0], configs[0]) {
+		t.Errorf("the same config gives other task configs: %v, %v", again, err)
 	}
 }

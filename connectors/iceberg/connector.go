@@ -12,6 +12,7 @@ package iceberg
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -109,12 +110,16 @@ func (c *Connector) Start(_ context.Context, config map[string]string) error {
 	return nil
 }
 
-// TaskConfigs gives every task the whole config and its number.
+// TaskConfigs gives every task the whole config and its number. Tasks may run on workers in
+// Java, which need a suffix for their transactional ids. Java's connector makes a new one
+// each time; this one stays, so that tasks need not start again with every connector.
 func (c *Connector) TaskConfigs(maxTasks int) ([]map[string]string, error) {
+	id := sha256.Sum256([]byte(c.config["name"]))
 	out := make([]map[string]string, maxTasks)
 	for i := range out {
 		out[i] = maps.Clone(c.config)
-		out[i]["task.id"] = strconv.Itoa(i)
+		out[i][taskIDKey] = strconv.Itoa(i)
+		out[i][transactionalKey] = fmt.Sprintf("-txn-%x-%d", id[:16], i)
 	}
 	return out, nil
 }

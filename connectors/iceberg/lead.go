@@ -43,7 +43,6 @@ func (t *Task) lead(ctx context.Context) {
 		c.Wake()
 	}
 	t.generation = s.Generation
-	t.watch(s)
 }
 
 // retire has the coordinator bring what it has accepted to its end, so that the tables
@@ -98,7 +97,15 @@ func (t *Task) coordinate() {
 		if cerr := clients.close(); cerr != nil {
 			t.tc.Logger().Debug("closing the coordinator's connections", "error", cerr)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, commit.ErrNotAlone):
+			t.mail.post(func(context.Context) error {
+				if t.leading == l {
+					t.leading = nil // a new one waits until they are gone, or this task is
+				}
+				return nil
+			})
+		case err != nil:
 			t.tc.Fail(err)
 		}
 	})

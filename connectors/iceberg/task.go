@@ -60,9 +60,8 @@ type Task struct {
 	mail      mailbox
 	announcer *announcer
 	leader    atomic.Pointer[commit.Coordinator]
-	leading   *leadership // nil when the coordinator is another task's
-	watching  bool        // a look for members that are not Firn's is under way
-	watched   membership  // in which there were none
+	leading   *leadership       // nil when the coordinator is another task's
+	beside    *commit.KafkaJava // for Others alone
 
 	cancel context.CancelFunc // ends everything beside the task's goroutine
 	life   context.Context    //nolint:containedctx // of the goroutines that Start begins and Stop ends
@@ -98,6 +97,9 @@ func (t *Task) Start(ctx context.Context, tc connect.TaskContext, raw map[string
 	if group := tc.Group().ID(); !t.identity.Tabular && group != t.identity.Group {
 		tc.Logger().Warn("the sink's group is not the consumer group of the connector: a Java sink would not find its own offsets (iceberg.connect.group-id, consumer.override.group.id)",
 			"sink", t.identity.Group, "consumer", group)
+	}
+	if t.beside, err = t.besides(); err != nil {
+		return fmt.Errorf("client that looks at the group: %w", err)
 	}
 	if t.channel, err = commit.OpenChannel(ctx, client, t.cfg.controlTopic, t.identity.Group, tc.Logger()); err != nil {
 		return err
@@ -383,6 +385,9 @@ func (t *Task) Stop(ctx context.Context) error {
 	t.wg.Wait()
 	if t.channel != nil {
 		t.channel.Close()
+	}
+	if t.beside != nil {
+		err = errors.Join(err, t.beside.Admin.Close())
 	}
 	if t.catalog != nil {
 		if cerr := t.catalog.Close(); err == nil {

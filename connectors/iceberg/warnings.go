@@ -113,7 +113,7 @@ func (w *warner) other(key string) {
 		w.hadoop(key)
 		return
 	}
-	if key == "iceberg.coordinator.transactional.suffix" { // Java's connector gives it to its tasks
+	if key == transactionalKey { // Java's connector gives it to its tasks
 		return
 	}
 	for _, p := range prefixes {

@@ -31,9 +31,12 @@ func AssignorOf(name string) Assignor {
 	return nil
 }
 
+// AssignFunc is the type of MemberConfig.Assign.
+type AssignFunc = func(leaderID, protocol string, generation int32, members map[string][]byte) (map[string][]byte, error)
+
 // ConsumerAssign makes a MemberConfig.Assign for consumer groups. partitions looks up
 // the partition counts of the topics that exist.
-func ConsumerAssign(partitions func(topics []string) (map[string]int32, error)) func(leaderID, protocol string, generation int32, members map[string][]byte) (map[string][]byte, error) {
+func ConsumerAssign(partitions func(topics []string) (map[string]int32, error)) AssignFunc {
 	return func(_, protocol string, _ int32, members map[string][]byte) (map[string][]byte, error) {
 		assign := AssignorOf(protocol)
 		if assign == nil {

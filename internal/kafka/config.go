@@ -157,6 +157,16 @@ func (c *Config) security(p *properties) {
 // ClientID is client.id.
 func (c *Config) ClientID() string { return c.clientID }
 
+// Marked is the same with a client.id by which a group's members are known as this
+// program's while the group rebalances, when nothing else is told of them.
+func (c *Config) Marked() *Config {
+	marked, wire := *c, *c.sarama
+	marked.clientID += clientMark
+	wire.ClientID = marked.clientID
+	marked.sarama = &wire
+	return &marked
+}
+
 // Bootstrap returns bootstrap.servers.
 func (c *Config) Bootstrap() []string { return slices.Clone(c.bootstrap) }
 

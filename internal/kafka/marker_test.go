@@ -12,14 +12,14 @@ func TestStrangers(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		a := fx.admin()
 		defer closed(a)
-		if got, err := a.Strangers(t.Context(), "cluster"); err != nil || got != nil {
+		if got, err := a.Strangers(t.Context(), "cluster"); err != nil || got.Names != nil {
 			t.Errorf("of no group: %v, %v", got, err)
 		}
 		ours := string(EncodeSubscription(Subscription{Topics: []string{"a"}, UserData: UserData(RangeName, 3)}))
 		java := string(EncodeSubscription(Subscription{Topics: []string{"a"}, Generation: 3}))
 		p := fx.player(ours, 0)
 		time.Sleep(10 * time.Second)
-		if got, err := a.Strangers(t.Context(), "cluster"); err != nil || len(got) != 0 {
+		if got, err := a.Strangers(t.Context(), "cluster"); err != nil || len(got.Names) != 0 {
 			t.Errorf("without Java: %v, %v", got, err)
 		}
 		q := fx.player(java, 0)
@@ -27,13 +27,14 @@ func TestStrangers(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		got, err := a.Strangers(t.Context(), "cluster")
-		if err != nil || len(got) != 2 || !strings.Contains(strings.Join(got, ""), q.joined().MemberID) || !strings.Contains(strings.Join(got, ""), unknown.joined().MemberID) {
-			t.Errorf("with Java: %q, %v", got, err)
+		names := strings.Join(got.Names, "")
+		if err != nil || len(got.Names) != 2 || !strings.Contains(names, q.joined().MemberID) || !strings.Contains(names, unknown.joined().MemberID) {
+			t.Errorf("with Java: %+v, %v", got, err)
 		}
 		slow := fx.player(ours, 20*time.Second)
 		time.Sleep(25 * time.Second)
-		if got, err := a.Strangers(t.Context(), "cluster"); !errors.Is(err, ErrRebalancing) && len(got) != 2 {
-			t.Errorf("while the group rebalances: %q, %v", got, err)
+		if got, err := a.Strangers(t.Context(), "cluster"); !errors.Is(err, ErrRebalancing) && len(got.Names) != 2 {
+			t.Errorf("while the group rebalances: %+v, %v", got, err)
 		}
 		for _, p := range []*player{slow, p, q, unknown} {
 			p.end(t)

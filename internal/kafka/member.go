@@ -27,7 +27,7 @@ type MemberConfig struct {
 	// Assign is called in Run's goroutine when this member leads. It gets the metadata
 	// of every member and returns an assignment for each. It must not wait for long:
 	// no heartbeat is sent meanwhile. An error makes the group rebalance again.
-	Assign func(leaderID, protocol string, generation int32, members map[string][]byte) (map[string][]byte, error)
+	Assign AssignFunc
 }
 
 // A Protocol is one way to assign that a member supports, with its metadata for it.

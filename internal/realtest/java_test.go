@@ -155,6 +155,13 @@ func (m *migration) group(t *testing.T) map[connect.TopicPartition]int64 {
 // tableRows is how many rows the catalog says that the table has.
 func (m *migration) tableRows(t *testing.T) int {
 	t.Helper()
+	namespace, _, _ := strings.Cut(m.config["iceberg.tables"], ".")
+	return m.s.tableRows(t, namespace, "readings")
+}
+
+// tableRows is how many rows the catalog says that a table has; none if it is not there.
+func (s *stack) tableRows(t *testing.T, namespace, table string) int {
+	t.Helper()
 	var answer struct {
 		Metadata struct {
 			Head      int64 `json:"current-snapshot-id"`
@@ -164,8 +171,7 @@ func (m *migration) tableRows(t *testing.T) int {
 			} `json:"snapshots"`
 		} `json:"metadata"`
 	}
-	namespace, _, _ := strings.Cut(m.config["iceberg.tables"], ".")
-	if err := call(t.Context(), http.MethodGet, m.s.catalog.URL+"/v1/namespaces/"+namespace+"/tables/readings", nil, &answer); err != nil {
+	if err := call(t.Context(), http.MethodGet, s.catalog.URL+"/v1/namespaces/"+namespace+"/tables/"+table, nil, &answer); err != nil {
 		return 0 // not there yet
 	}
 	for _, s := range answer.Metadata.Snapshots {
@@ -250,28 +256,28 @@ func (s *stack) javaKilled(t *testing.T) {
 	m.check(t, c)
 }
 
-// javaBeside starts Firn while Java is at work: they share the group and its partitions,
-// but Firn does nothing before Java is gone. Members are sorted by their ids, which begin
-// with the client's: the first partition stays with Java, and Firn has no coordinator.
+// javaBeside starts Firn while Java is at work in a cluster of its own: Firn's tasks stay out
+// of the group, Java's work as before, and when they are gone Firn's go on.
 func (s *stack) javaBeside(t *testing.T) {
 	m := s.migration(t, "beside")
 	c := s.cluster(t, "beside", 1, nil)
-	m.config["consumer.override.client.id"] = "a"
 	m.more(t)
 	m.post(t, m.java.URL)
 	m.awaitRows(t)
 
-	m.config["consumer.override.client.id"] = "b"
 	m.post(t, c.workers[0].url)
-	m.more(t)
-	m.await(t, "Firn to see Java", func() bool {
-		return c.workers[0].Printed("waiting for members of the group that are not Firn's")
+	m.await(t, "Firn to wait for Java", func() bool {
+		st, err := c.status(t.Context(), m.name)
+		return err == nil && len(st.Tasks) == 2 && strings.Contains(st.Tasks[0].Trace, "waits outside of consumer group") && strings.Contains(st.Tasks[1].Trace, "waits outside of consumer group")
 	})
 	m.more(t)
+	m.awaitRows(t) // by Java
 	if trace := c.failure(t.Context(), m.name); trace != "" {
 		t.Fatal(trace)
 	}
+	m.more(t)
 	m.drop(t, m.java.URL)
+	m.more(t)
 	m.awaitRows(t)
 	m.check(t, c)
 }

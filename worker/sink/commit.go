@@ -65,7 +65,7 @@ func (l *loop) commit(ctx context.Context, s connect.Session, mark faults.Mark, 
 	if err := l.faults.Wait(ctx, mark); err != nil {
 		return committed{err: err, fatal: ctx.Err() == nil}
 	}
-	return committed{offsets: offsets, err: l.member.Commit(ctx, s.Member, s.Generation, offsets)}
+	return committed{offsets: offsets, err: l.membership.Load().Commit(ctx, s.Member, s.Generation, offsets)}
 }
 
 // settle takes note of an outcome. A commit that failed is not repeated: the next one

@@ -42,7 +42,7 @@ type Config struct {
 	Logger *slog.Logger // nil: slog.Default
 
 	// OnState is told every change of state, from the task's goroutine; trace is set when
-	// the state is Failed. OnTopic is told each topic once, when its first record was read
+	// the state is Failed, and when a running task stays out of its group. OnTopic is told each topic once, when its first record was read
 	// (topic.tracking.enable). Both may be nil and must not block for long.
 	OnState func(s State, trace string)
 	OnTopic func(topic string)

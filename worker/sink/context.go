@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/internal/kafka"
@@ -21,7 +22,7 @@ func (c taskContext) Logger() *slog.Logger                 { return c.l.log }
 func (c taskContext) Assignment() []connect.TopicPartition { return c.l.assignment() }
 func (c taskContext) ClientConfig() map[string]string      { return c.l.cfg.ClientConfig }
 func (c taskContext) MemoryBytes() int64                   { return c.l.cfg.MemoryBytes }
-func (c taskContext) Group() connect.Group                 { return group{c.l.Task, c.l.member} }
+func (c taskContext) Group() connect.Group                 { return group{c.l.Task, &c.l.membership} }
 
 // Seek of a partition that is not assigned is ignored: it was taken away.
 func (c taskContext) Seek(tp connect.TopicPartition, next int64) {
@@ -78,8 +79,8 @@ func (c taskContext) FlushErrants(ctx context.Context) error {
 
 // group is the task's consumer group.
 type group struct {
-	task   *Task
-	member member
+	task       *Task
+	membership *atomic.Pointer[membership]
 }
 
 func (g group) ID() string { return g.task.cfg.GroupID }
@@ -92,7 +93,7 @@ func (g group) Session() connect.Session {
 }
 
 func (g group) Committed(ctx context.Context, parts []connect.TopicPartition) (map[connect.TopicPartition]int64, error) {
-	return g.member.Committed(ctx, parts)
+	return g.membership.Load().Committed(ctx, parts)
 }
 
 // Commit refuses when the task is out of time: its successor may have started.
@@ -100,5 +101,5 @@ func (g group) Commit(ctx context.Context, s connect.Session, offsets map[connec
 	if g.task.cancelled.Load() {
 		return fmt.Errorf("%w: %w", connect.ErrFenced, errLate)
 	}
-	return g.member.Commit(ctx, s.Member, s.Generation, offsets)
+	return g.membership.Load().Commit(ctx, s.Member, s.Generation, offsets)
 }

@@ -42,6 +42,7 @@ type world struct {
 	joins   chan []kafka.Protocol
 	rejoins chan string
 	over    chan struct{}
+	running bool
 	left    bool
 	fetch   *fakeFetcher
 
@@ -92,6 +93,12 @@ func (w *world) setFault(f func(op string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fault = f
+}
+
+func (w *world) isRunning() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.running
 }
 
 func (w *world) offsetsNow() offsets {
@@ -149,6 +156,9 @@ func (m *fakeMember) Run(ctx context.Context) error {
 	if err := m.w.failing("member"); err != nil {
 		return err
 	}
+	m.w.mu.Lock()
+	m.w.running = true
+	m.w.mu.Unlock()
 	<-ctx.Done()
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()

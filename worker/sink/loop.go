@@ -19,7 +19,6 @@ const idlePut = 100 * time.Millisecond
 // A loop is the state of a running task. Only the goroutine in Task.live touches it.
 type loop struct {
 	*Task
-	member  member
 	fetcher fetcher
 	desk    desk
 	cancel  context.CancelFunc // ends the goroutines below
@@ -27,20 +26,21 @@ type loop struct {
 	events  chan kafka.Event
 	done    chan func(context.Context) error // what to do about the results of work done away
 	started bool                             // Start has been called
-	joining bool                             // the membership has begun
 
 	parts       map[connect.TopicPartition]*partition
 	queue       []*fetched // fetched and not delivered, in the order of arrival
 	portion     portion
-	isPaused    bool   // the whole task, as told to OnState
-	shown       *error // the trouble told to OnState, if not paused
+	isPaused    bool // the whole task
+	shown       appearance
 	lastPut     time.Time
 	complained  time.Time // when complain last spoke
 	topicsSeen  map[string]bool
 	intolerable error // what Errant said must end the task
 	doubts      map[connect.TopicPartition]doubt
 
-	// Membership (rebalance.go, topics.go).
+	// Membership (rebalance.go, topics.go, recluse.go).
+	membership  atomic.Pointer[membership]
+	secluded    seclusion
 	topics      subscription
 	counted     atomic.Pointer[map[string]int32] // by topic: partitions that this task, leading, assigned in the present round
 	preparing   *kafka.Prepare                   // a join is being prepared
@@ -52,6 +52,19 @@ type loop struct {
 	commitAt   time.Time
 	committing bool
 	commitDone chan committed // capacity 1
+}
+
+// A membership is one stay in the group, from before it has joined.
+type membership struct {
+	member
+	cancel context.CancelFunc // nil: it has not begun
+	wg     sync.WaitGroup
+}
+
+// An appearance is what OnState was told.
+type appearance struct {
+	state State
+	trace string
 }
 
 // A partition is one that the task holds.
@@ -73,9 +86,10 @@ type partition struct {
 }
 
 func newLoop(t *Task) *loop {
+	recluse, _ := t.cfg.Task.(connect.Recluse)
 	return &loop{
-		portion: portion{size: t.cfg.Consumer.MaxPollRecords()},
-		Task:    t, parts: map[connect.TopicPartition]*partition{}, topicsSeen: map[string]bool{}, doubts: map[connect.TopicPartition]doubt{},
+		secluded: seclusion{task: recluse}, portion: portion{size: t.cfg.Consumer.MaxPollRecords()},
+		Task: t, parts: map[connect.TopicPartition]*partition{}, topicsSeen: map[string]bool{}, doubts: map[connect.TopicPartition]doubt{},
 		events: make(chan kafka.Event, 1), done: make(chan func(context.Context) error, 1), commitDone: make(chan committed, 1),
 	}
 }
@@ -98,8 +112,8 @@ func (l *loop) run(ctx, hard context.Context) error {
 		}
 		return fmt.Errorf("start task: %w", err)
 	}
-	l.state(Running, "")
-	l.join(hard)
+	l.appear()
+	l.enter(hard)
 	now := time.Now()
 	l.lastPut, l.commitAt = now, now.Add(l.cfg.FlushInterval)
 	for ctx.Err() == nil {
@@ -134,25 +148,35 @@ func (l *loop) open(ctx, hard context.Context) (err error) {
 		return fmt.Errorf("open consumer: %w", err)
 	}
 	l.waker.Store(&l.fetcher)
-	l.member = l.clients.member(kafka.MemberConfig{
-		Config: l.cfg.Consumer, Group: l.cfg.GroupID, ProtocolType: "consumer", InstanceID: l.cfg.Consumer.InstanceID(), Logger: l.log,
-		Assign: kafka.ConsumerAssign(func(topics []string) (map[string]int32, error) { return l.partitionCounts(hard, topics) }),
-	})
+	l.newMembership(hard)
 	return nil
+}
+
+// newMembership makes the next membership. What it looks up lasts no longer than ctx.
+func (l *loop) newMembership(ctx context.Context) {
+	c := kafka.MemberConfig{
+		Config: l.cfg.Consumer, Group: l.cfg.GroupID, ProtocolType: "consumer", InstanceID: l.cfg.Consumer.InstanceID(), Logger: l.log,
+		Assign: kafka.ConsumerAssign(func(topics []string) (map[string]int32, error) { return l.partitionCounts(ctx, topics) }),
+	}
+	if l.secluded.task != nil {
+		c.Config, c.Assign = c.Config.Marked(), kafka.AmongOurs(c.Assign, func(ours int) { l.secluded.counted.Store(int32(ours)) })
+	}
+	l.membership.Store(&membership{member: l.clients.member(c)})
 }
 
 // join starts the membership. What it has to say arrives in events.
 func (l *loop) join(ctx context.Context) {
-	l.joining = true
-	l.wg.Go(func() {
-		if err := l.member.Run(ctx); err != nil && ctx.Err() == nil {
+	m := l.membership.Load()
+	ctx, m.cancel = context.WithCancel(ctx)
+	m.wg.Go(func() {
+		if err := m.Run(ctx); err != nil && ctx.Err() == nil {
 			l.fail(fmt.Errorf("membership of group %s: %w", l.cfg.GroupID, err))
 		}
 	})
-	l.wg.Go(func() {
+	m.wg.Go(func() {
 		for {
 			select {
-			case e := <-l.member.Events():
+			case e := <-m.Events():
 				select {
 				case l.events <- e:
 					l.ring()
@@ -164,6 +188,12 @@ func (l *loop) join(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// isMember tells whether the task is in its group, or on the way.
+func (l *loop) isMember() bool {
+	m := l.membership.Load()
+	return m != nil && m.cancel != nil
 }
 
 // away does work in another goroutine; what it returns is called in the loop.
@@ -184,7 +214,7 @@ func (l *loop) news(ctx context.Context) error {
 		return *err
 	}
 	l.pauseOrResume()
-	l.showTrouble()
+	l.appear()
 	for {
 		var err error
 		select {
@@ -196,6 +226,7 @@ func (l *loop) news(ctx context.Context) error {
 			err = l.settle(c)
 		default:
 			l.refreshTopics(ctx)
+			l.lookForOthers(ctx)
 			l.resolve(ctx)
 			return l.askAgain(ctx)
 		}
@@ -217,8 +248,6 @@ func (l *loop) pauseOrResume() {
 		l.applyPause(p)
 	}
 	if !want {
-		l.shown = nil
-		l.state(Running, "")
 		return
 	}
 	l.portion.end()
@@ -229,22 +258,26 @@ func (l *loop) pauseOrResume() {
 		}
 	}
 	l.commitAt = time.Now()
-	l.state(Paused, "")
 }
 
-// showTrouble reports a task that goes on with a part of its work as failed, since that is
-// what those who watch states look for, and as running when all is well again.
-func (l *loop) showTrouble() {
-	now := l.broken.Load()
-	if l.isPaused || now == l.shown {
+// appear reports the state if it has changed. A task that goes on with a part of its work
+// shows as failed, since that is what those who watch states look for; one that stays out
+// of its group is running, for nothing is wrong, and says why it does nothing.
+func (l *loop) appear() {
+	now := appearance{Running, l.secluded.why}
+	switch broken := l.broken.Load(); {
+	case l.isPaused:
+		now = appearance{Paused, ""}
+	case broken != nil:
+		now = appearance{Failed, trace(*broken)}
+	}
+	if now == l.shown {
 		return
 	}
-	if l.shown = now; now == nil {
-		l.state(Running, "")
-		return
+	if l.shown = now; now.state == Failed {
+		l.log.Warn("task shows as failed, and goes on", "error", *l.broken.Load())
 	}
-	l.log.Warn("task shows as failed, and goes on", "error", *now)
-	l.state(Failed, trace(*now))
+	l.state(now.state, now.trace)
 }
 
 // applyPause tells the fetcher when a partition's reasons to rest come or go.
@@ -379,9 +412,10 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Grace)
 	defer cancel()
+	l.secluded.doNotAsk()
 	l.portion.end()
 	var last error
-	if _, panicked := errors.AsType[*panicError](cause); !panicked && l.joining {
+	if _, panicked := errors.AsType[*panicError](cause); !panicked && l.isMember() {
 		last = l.commitNow(ctx)
 	}
 	if err := l.cfg.Task.Stop(ctx); err != nil {
@@ -396,6 +430,9 @@ func (l *loop) close() {
 		l.cancel()
 	}
 	l.wg.Wait()
+	if m := l.membership.Load(); m != nil {
+		m.wg.Wait()
+	}
 	l.session.Store(nil)
 	if l.fetcher != nil {
 		l.warn("close consumer", l.fetcher.Close())

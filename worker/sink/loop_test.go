@@ -385,7 +385,7 @@ func TestTroubleFromAnotherGoroutine(t *testing.T) {
 		s.wait(time.Second)
 		say(nil)
 		say(nil)
-		s.wantStates("RUNNING", "FAILED", "PAUSED", "RUNNING", "FAILED", "RUNNING")
+		s.wantStates("RUNNING", "FAILED", "PAUSED", "FAILED", "RUNNING")
 	})
 }
 

@@ -90,7 +90,7 @@ var errNoReset = errors.New("no committed offset, and auto.offset.reset is none:
 func (l *loop) lookUpStarts(ctx context.Context, q question) (map[connect.TopicPartition]start, error) {
 	starts := map[connect.TopicPartition]start{}
 	if len(q.group) > 0 {
-		offsets, err := l.member.Committed(ctx, q.group)
+		offsets, err := l.membership.Load().Committed(ctx, q.group)
 		if err != nil {
 			return nil, err
 		}
@@ -150,7 +150,7 @@ func (l *loop) keepStarts(ctx context.Context, q question, ends map[connect.Topi
 	if len(offsets) == 0 {
 		return nil
 	}
-	return l.member.Commit(ctx, q.session.Member, q.session.Generation, offsets)
+	return l.membership.Load().Commit(ctx, q.session.Member, q.session.Generation, offsets)
 }
 
 // trouble handles what the fetcher says instead of records.

@@ -104,6 +104,7 @@ func (l *loop) rejoin(ctx context.Context, e *kafka.Prepare) error {
 		}
 		protocols = append(protocols, kafka.Protocol{Name: name, Metadata: kafka.EncodeSubscription(sub)})
 	}
+	l.secluded.between = true
 	e.Join(protocols)
 	return nil
 }
@@ -132,6 +133,7 @@ func (l *loop) joined(ctx context.Context, e kafka.Joined) error {
 	}
 	l.log.Info("joined the group", "generation", e.Generation, "assignor", e.Protocol, "partitions", len(mine), "added", len(added), "removed", len(removed))
 	l.session.Store(&connect.Session{Member: e.MemberID, Generation: e.Generation, Subscribed: l.topics.all(), Owned: mine})
+	l.secluded.joined(e.LeaderID == e.MemberID)
 	for _, p := range l.parts {
 		p.held = false
 	}
@@ -150,7 +152,7 @@ func (l *loop) joined(ctx context.Context, e kafka.Joined) error {
 		return err
 	}
 	if len(removed) > 0 && l.cooperative {
-		l.member.Rejoin("partitions given up")
+		l.membership.Load().Rejoin("partitions given up")
 	}
 	return nil
 }
@@ -158,6 +160,7 @@ func (l *loop) joined(ctx context.Context, e kafka.Joined) error {
 func (l *loop) lost(ctx context.Context, e kafka.Lost) error {
 	l.log.Warn("membership lost; joining again", "group", l.cfg.GroupID, "error", e.Err)
 	l.preparing = nil
+	l.secluded.between = false
 	l.session.Store(nil)
 	return l.take(ctx, l.assignment(), true)
 }

@@ -111,7 +111,7 @@ func (l *loop) refreshTopics(ctx context.Context) {
 				return nil //nolint:nilerr // tried again
 			}
 			if !maps.EqualFunc(known, s.known, slices.Equal) {
-				l.member.Rejoin("subscribed topics or their partitions have changed")
+				l.membership.Load().Rejoin("subscribed topics or their partitions have changed")
 			}
 			l.learn(known)
 			return nil

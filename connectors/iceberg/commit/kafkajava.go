@@ -33,21 +33,22 @@ const (
 func (j *KafkaJava) coordinators() string { return j.Group + "-coord" }
 
 // Strangers looks at the consumer group, whose members of Firn's have a marker, and at the
-// group of Java's coordinator, which has no member unless one runs.
-func (j *KafkaJava) Strangers(ctx context.Context) ([]string, error) {
-	var out []string
+// group of Java's coordinator, which has no member unless one runs. It waits for as long as
+// the groups rebalance.
+func (j *KafkaJava) Strangers(ctx context.Context) (out Strangers, err error) {
 	for _, group := range []string{j.Consumers, j.coordinators()} {
 		found, err := j.Admin.Strangers(ctx, group)
 		for errors.Is(err, kafka.ErrRebalancing) {
-			if err := pause(ctx, rebalancePause); err != nil {
-				return nil, err
+			if pause(ctx, rebalancePause) != nil {
+				return out, err
 			}
 			found, err = j.Admin.Strangers(ctx, group)
 		}
 		if err != nil {
-			return nil, err
+			return out, err
 		}
-		out = append(out, found...)
+		out.Names = append(out.Names, found.Names...)
+		out.Hold = out.Hold || found.Hold
 	}
 	return out, nil
 }

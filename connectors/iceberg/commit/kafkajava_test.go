@@ -57,12 +57,12 @@ func TestKafkaJava(t *testing.T) {
 		if p, err := j.Position(ctx); err != nil || !maps.Equal(p, ends) {
 			t.Errorf("position %v, %v", p, err)
 		}
-		if found, err := j.Strangers(ctx); err != nil || len(found) != 0 {
-			t.Errorf("strangers in groups without members: %q, %v", found, err)
+		if found, err := j.Strangers(ctx); err != nil || len(found.Names) != 0 {
+			t.Errorf("strangers in groups without members: %+v, %v", found, err)
 		}
 		defer javaMember(t, cfg, "connect-s-coord")()
-		if found, err := j.Strangers(ctx); err != nil || len(found) != 1 {
-			t.Errorf("with a coordinator of Java's: %q, %v", found, err)
+		if found, err := j.Strangers(ctx); err != nil || len(found.Names) != 1 || !found.Hold {
+			t.Errorf("with a coordinator of Java's: %+v, %v", found, err)
 		}
 		if err := j.SetPosition(ctx, ends); err == nil {
 			t.Error("the position was set under the feet of Java's coordinator")

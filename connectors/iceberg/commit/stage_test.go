@@ -31,15 +31,16 @@ type stage struct {
 	id      Identity
 	end     int64 // of the source partition
 
-	mu       sync.Mutex        // guards what follows while a life of Firn's runs
-	files    map[string]string // path: the offsets in it
-	group    int64             // the group's offset; None for none
-	pending  *int64
-	coord    Positions // of the group -coord; nil for none
-	control  []controlValue
-	members  []string // that are not Firn's
-	asked    int      // times the offsets were asked for
-	onOffset func()   // called then
+	mu          sync.Mutex        // guards what follows while a life of Firn's runs
+	files       map[string]string // path: the offsets in it
+	group       int64             // the group's offset; None for none
+	pending     *int64
+	coord       Positions // of the group -coord; nil for none
+	control     []controlValue
+	members     []string // that are not Firn's
+	emptyHanded bool     // they have no partitions
+	asked       int      // times the offsets were asked for
+	onOffset    func()   // called then
 }
 
 type controlValue struct {
@@ -355,8 +356,8 @@ func (s *stage) Latest(context.Context, []connect.TopicPartition) (map[connect.T
 	return map[connect.TopicPartition]int64{source: s.end}, nil
 }
 
-func (s *stage) Strangers(context.Context) (out []string, _ error) {
-	s.meanwhile(func() { out = s.members })
+func (s *stage) Strangers(context.Context) (out Strangers, _ error) {
+	s.meanwhile(func() { out = Strangers{Names: s.members, Hold: len(s.members) > 0 && !s.emptyHanded} })
 	return out, nil
 }
 

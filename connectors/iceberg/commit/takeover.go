@@ -4,20 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/internal/kafka"
 )
 
 // Java is what a coordinator asks and tells because of a Java sink of the same identity,
 // which worked before, or will after, or runs by mistake at the same time.
 type Java interface {
-	// Strangers names the members of the connector's groups that are not Firn's.
-	Strangers(ctx context.Context) ([]string, error)
+	// Strangers are the members of the connector's groups that are not Firn's.
+	Strangers(ctx context.Context) (Strangers, error)
 
 	// Position is how far Java's coordinator was done with the control topic (its group
 	// -coord); partitions without a word are left out. SetPosition says it.
@@ -33,10 +33,15 @@ type Java interface {
 	Read(ctx context.Context, from, to Positions, take func(partition int32, offset int64, value []byte) error) error
 }
 
+// Strangers are members of a group that are not Firn's.
+type Strangers = kafka.Strangers
+
+// ErrNotAlone is what ends a coordinator beside which others have begun to read.
+var ErrNotAlone = errors.New("members of the group that are not Firn's read from its topics")
+
 const (
-	strangerPatience = 90 * time.Second // a Java worker that was killed is a member for its session timeout, 45 s by default
-	strangerAgain    = 2 * time.Second
-	freshenInterval  = time.Minute
+	strangerAgain   = 2 * time.Second
+	freshenInterval = time.Minute
 )
 
 // A beside is what a coordinator knows of Java. Source offsets move in Java's
@@ -45,7 +50,7 @@ const (
 type beside struct {
 	member     string // member id and generation for which no stranger was found
 	generation int32
-	since      time.Time // strangers are there; zero: none
+	waiting    bool // for strangers to leave
 	drained    bool
 	position   Positions // of the control topic, for Java to go on from
 	touched    bool      // a table has a new snapshot since position was told
@@ -80,60 +85,30 @@ func (c *Coordinator) lookForStrangers(ctx context.Context) {
 	c.start(ctx, &c.jobs.java, "looking for members that are not Firn's", func(ctx context.Context) (func() error, error) {
 		strangers, err := c.cfg.Java.Strangers(ctx)
 		return func() error {
-			if len(strangers) == 0 {
-				c.beside.member, c.beside.generation, c.beside.since = s.Member, s.Generation, time.Time{}
-				return nil
+			if len(strangers.Names) == 0 || (c.opened && !strangers.Hold) {
+				c.beside.member, c.beside.generation, c.beside.waiting = s.Member, s.Generation, false
+			} else {
+				c.notAlone(strangers)
 			}
-			return c.notAlone(strangers)
+			return nil
 		}, err
 	})
 }
 
-// notAlone waits for strangers to go: a worker that was killed is a member for a while.
-// If Firn has begun already it brings to an end what it has accepted, and stops.
-func (c *Coordinator) notAlone(strangers []string) error {
-	stop := strangersStay(c.cfg.Identity.Group, strangers)
+// notAlone waits for strangers to go; the tasks, which see them too, leave the group. If
+// Firn has begun already it brings to an end what it has accepted, and returns. Strangers
+// that read nothing are no reason to: that lasts for as long as the generation does, in
+// which the tasks come to an end with what they have read.
+func (c *Coordinator) notAlone(strangers Strangers) {
+	if !c.beside.waiting {
+		c.beside.waiting = true
+		c.cfg.Logger.Warn("members of the group are not Firn's: nothing is committed beside them", "group", c.cfg.Identity.Group, "members", strangers.Names)
+	}
 	if c.opened {
-		c.finishing, c.verdict = true, stop
-		return nil
+		c.finishing, c.verdict = true, ErrNotAlone
+		return
 	}
-	if c.beside.since.IsZero() {
-		c.beside.since = time.Now()
-	}
-	if time.Since(c.beside.since) > strangerPatience {
-		return stop
-	}
-	tellStrangers(c.cfg.Logger, c.cfg.Identity.Group, strangers)
 	c.jobs.java.after = time.Now().Add(strangerAgain)
-	return nil
-}
-
-func strangersStay(group string, strangers []string) *StopError {
-	return &StopError{fmt.Sprintf("group %s has members that are not Firn's, probably a Java worker that runs this connector: %s "+
-		"(rows would be lost or doubled if both worked; stop the connector there, then restart it here)", group, strings.Join(strangers, ", "))}
-}
-
-func tellStrangers(log *slog.Logger, group string, strangers []string) {
-	log.Warn("waiting for members of the group that are not Firn's to leave it", "group", group, "members", strangers)
-}
-
-// AwaitAlone returns once the connector's groups have no members but Firn's, and with a
-// StopError if others stay. It asks in place of a coordinator, where there is none because
-// the others hold the connector's first partition.
-func AwaitAlone(ctx context.Context, java Java, group string, log *slog.Logger) error {
-	for since := time.Now(); ; {
-		strangers, err := java.Strangers(ctx)
-		if err != nil || len(strangers) == 0 {
-			return err
-		}
-		if time.Since(since) > strangerPatience {
-			return strangersStay(group, strangers)
-		}
-		tellStrangers(log, group, strangers)
-		if err := pause(ctx, strangerAgain); err != nil {
-			return err
-		}
-	}
 }
 
 // takeOver brings what Java has announced into the tables.
