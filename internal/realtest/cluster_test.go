@@ -72,7 +72,7 @@ func (s *stack) cluster(t *testing.T, name string, n int, props map[string]strin
 		}, props)
 		var text strings.Builder
 		for k, v := range all {
-			fmt.Fprintf(&text, "%s=%s\n", k, v)
+			fmt.Fprintf(&text, "%s=%s\n", k, strings.ReplaceAll(v, parts.OwnURL, w.url))
 		}
 		if err := os.WriteFile(w.config, []byte(text.String()), 0o600); err != nil {
 			t.Fatal(err)

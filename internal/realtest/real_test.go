@@ -42,6 +42,10 @@ func TestReal(t *testing.T) {
 		{"Together", (*stack).together},
 		{"Upserts", (*stack).upserts},
 		{"Kills", (*stack).kills},
+		{"StockClient", (*stack).stockClient},
+		{"SideBySide", (*stack).sideBySide},
+		{"SecureGroup", (*stack).secureGroup},
+		{"StaticMembers", (*stack).staticMembers},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			began := time.Now()
@@ -175,7 +179,9 @@ func copyFile(from, to string) error {
 }
 
 // createTopic makes a topic of the stories' four partitions.
-func (s *stack) createTopic(t *testing.T, name string) {
+func (s *stack) createTopic(t *testing.T, name string) { s.createTopicOf(t, name, partitions) }
+
+func (s *stack) createTopicOf(t *testing.T, name string, partitions int32) {
 	t.Helper()
 	admin, err := kafka.NewAdmin(s.client)
 	if err != nil {

@@ -6,12 +6,12 @@ import (
 	"context"
 	_ "embed" // the poms
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 var (
@@ -20,6 +20,9 @@ var (
 	//go:embed icebergsink/pom.xml
 	icebergSinkPOM []byte
 )
+
+// OwnURL in a worker's properties stands for its URL, which nobody knows before it is made.
+const OwnURL = "OWN-URL"
 
 // JavaConnect is a distributed worker of Java Kafka Connect, with the Java Iceberg sink
 // among its plugins.
@@ -80,7 +83,9 @@ func NewJavaConnect(ctx context.Context, dir, bootstrap, group string, props map
 		"consumer.session.timeout.ms":       "6000",
 		"consumer.heartbeat.interval.ms":    "1000",
 	}
-	maps.Copy(all, props)
+	for key, value := range props {
+		all[key] = strings.ReplaceAll(value, OwnURL, c.URL)
+	}
 	return c, writeProperties(c.config(), all)
 }
 

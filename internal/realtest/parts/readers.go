@@ -26,25 +26,11 @@ type Readers struct{ python, script string }
 
 // NewReaders installs the readers; dir is for the script.
 func NewReaders(ctx context.Context, dir string) (*Readers, error) {
-	venv, err := install("readers", requirements, func(venv string) error {
-		python, err := tool("python3")
-		if err != nil {
-			return err
-		}
-		if _, err := run(ctx, "", nil, python, "-m", "venv", venv); err != nil {
-			return err
-		}
-		list := filepath.Join(venv, "requirements.txt")
-		if err := os.WriteFile(list, requirements, 0o644); err != nil {
-			return err
-		}
-		_, err = run(ctx, "", nil, filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-compile", "-r", list)
-		return err
-	})
+	bin, err := venv(ctx, "readers", requirements)
 	if err != nil {
 		return nil, err
 	}
-	r := &Readers{filepath.Join(venv, "bin", "python"), filepath.Join(dir, "read.py")}
+	r := &Readers{filepath.Join(bin, "python"), filepath.Join(dir, "read.py")}
 	return r, os.WriteFile(r.script, readScript, 0o644)
 }
 
