@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -84,6 +85,9 @@ func CheckConnector(ctx context.Context, cfg *Config, plugins Plugins, config ma
 		return err
 	})
 	if err != nil {
+		if class := strings.TrimSpace(config[keyConnectorClass]); class != "" && !plugins.HasConnector(class) {
+			err = fmt.Errorf("this build has no connector class %s, only %s; it runs no source connectors", class, strings.Join(classes(plugins.Connectors), ", "))
+		}
 		return Findings{Errors: []connect.ConfigError{{Key: keyConnectorClass, Message: err.Error()}}}
 	}
 	f := Findings{Warnings: infos.Warnings}
@@ -91,7 +95,13 @@ func CheckConnector(ctx context.Context, cfg *Config, plugins Plugins, config ma
 	for _, info := range infos.Configs {
 		defined[info.Value.Name] = true
 		for _, message := range info.Value.Errors {
+			if has := info.Value.RecommendedValues; len(has) > 0 && strings.HasSuffix(message, "could not be found.") {
+				message += " This build has " + strings.Join(has, ", ")
+			}
 			f.Errors = append(f.Errors, connect.ConfigError{Key: info.Value.Name, Message: message})
+		}
+		if _, given := config[info.Value.Name]; given && strings.HasSuffix(info.Value.Name, ".plugin.version") {
+			f.warn(info.Value.Name, info.Value.Name+" has no effect: there is one version of each plugin, the built-in")
 		}
 	}
 	f.idle(config, defined)

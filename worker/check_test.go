@@ -53,6 +53,62 @@ func TestCheckWorker(t *testing.T) {
 	}
 }
 
+// A config provider that is not there hides nothing else, but what needs its variables.
+func TestCheckWorkerBesidesProviders(t *testing.T) {
+	v, _ := recordedValidator(t)
+	cfg, f := CheckWorker(map[string]string{
+		keyBootstrap: "${vault:a:servers}", "key.converter": "Json", "value.converter": "Json",
+		keyGroupID: "g", "config.storage.topic": "c", "offset.storage.topic": "o",
+		"config.providers": "vault", "config.providers.vault.class": "com.example.Vault", "session.timeout.ms": "${vault:a:b}", "heartbeat.interval.ms": "x",
+	}, *v.plugins, NewConfig)
+	want := []string{
+		"config.providers.vault.class: Invalid value com.example.Vault for configuration config.providers.vault.class: Class com.example.Vault could not be found.",
+		`status.storage.topic: Missing required configuration "status.storage.topic" which has no default value.`,
+		"heartbeat.interval.ms: Invalid value x for configuration heartbeat.interval.ms: Not a number of type INT",
+	}
+	if got := lines(f.Errors); cfg != nil || !slices.Equal(got, want) {
+		t.Errorf("errors %q, want %q", got, want)
+	}
+}
+
+// What Java classes would do in clients is not done here, and said.
+func TestJavaPartsAreNamed(t *testing.T) {
+	_, warnings, err := NewConfig(map[string]string{
+		keyBootstrap: "localhost:9092", "key.converter": "Json", "value.converter": "Json",
+		keyGroupID: "g", "config.storage.topic": "c", "offset.storage.topic": "o", "status.storage.topic": "s",
+		"metric.reporters": "com.x", "consumer.interceptor.classes": "com.x", "consumer.fetch.min.bytes": "1",
+	})
+	want := []string{
+		"consumer.interceptor.classes has no effect: interceptors are Java classes, and there is no JVM here",
+		"metric.reporters has no effect: reporters of metrics are Java classes, and there is no JVM here",
+	}
+	if err != nil || !slices.Equal(warnings, want) {
+		t.Errorf("warned %q (%v), want %q", warnings, err, want)
+	}
+	v, _ := recordedValidator(t)
+	f := CheckConnector(t.Context(), v.config, *v.plugins, map[string]string{
+		"name": "c", "connector.class": "IcebergSink", "topics": "t", "value.converter": "x.Protobuf",
+		"consumer.override.interceptor.classes": "com.x", "connector.plugin.version": "[1,2)",
+	}, false)
+	if got, want := lines(f.Warnings), []string{
+		"consumer.override.interceptor.classes: consumer.override.interceptor.classes has no effect: interceptors are Java classes, and there is no JVM here",
+		"connector.plugin.version: connector.plugin.version has no effect: there is one version of each plugin, the built-in",
+	}; !slices.Equal(got, want) {
+		t.Errorf("warned %q, want %q", got, want)
+	}
+	if got, want := lines(f.Errors), []string{
+		"value.converter: Invalid value x.Protobuf for configuration value.converter: Class x.Protobuf could not be found. This build has org.apache.kafka.connect.json.JsonConverter, org.apache.kafka.connect.storage.StringConverter",
+	}; !slices.Equal(got, want) {
+		t.Errorf("errors %q, want %q", got, want)
+	}
+	f = CheckConnector(t.Context(), v.config, *v.plugins, map[string]string{"name": "c", "connector.class": "io.debezium.connector.mysql.MySqlConnector"}, false)
+	if got, want := lines(f.Errors), []string{
+		"connector.class: this build has no connector class io.debezium.connector.mysql.MySqlConnector, only org.apache.iceberg.connect.IcebergSinkConnector; it runs no source connectors",
+	}; !slices.Equal(got, want) {
+		t.Errorf("errors %q, want %q", got, want)
+	}
+}
+
 func TestCheckConnector(t *testing.T) {
 	v, _ := recordedValidator(t)
 	config := func(more ...string) map[string]string {

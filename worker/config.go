@@ -104,7 +104,7 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 		props, perr = vars.resolve(props)
 	}
 	if perr != nil {
-		return nil, nil, perr
+		return nil, nil, errors.Join(perr, besides(props, mode))
 	}
 	def := &connect.ConfigDef{Keys: slices.Concat(commonKeys, mode)}
 	v, err := def.Parse(props)
@@ -169,6 +169,20 @@ func newConfig(props map[string]string, mode []connect.ConfigKey) (*Config, []st
 	return c, warnings, errors.Join(err, kerr)
 }
 
+// besides is what is wrong with properties whose config providers do not work: all that
+// does not depend on a variable.
+func besides(props map[string]string, mode []connect.ConfigKey) (err error) {
+	plain := maps.Clone(props)
+	maps.DeleteFunc(plain, func(k, _ string) bool { return strings.HasPrefix(k, "config.providers") })
+	_, _, all := newConfig(plain, mode)
+	for _, e := range configErrors(all) {
+		if !variable.MatchString(props[e.Key]) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
 // cross checks keys against each other.
 func (c *Config) cross() error {
 	if _, err := group.KeyBytes(c.KeyAlgorithm, 0); err == nil && c.KeySizeBits >= 8 {
@@ -231,10 +245,36 @@ func (c *Config) warnings(def *connect.ConfigDef, unknownToClient []string) (lin
 	if c.Props["security.protocol"] != "" && c.Props["consumer.security.protocol"] == "" {
 		lines = append(lines, "security.protocol is for the worker's own clients: sink tasks read without it unless the security settings are repeated with the prefix consumer. (and producer. for dead-letter topics)")
 	}
+	for _, key := range slices.Sorted(maps.Keys(c.Props)) {
+		if why := inJava(key, "", prefixConsumer, prefixProducer, prefixAdmin); why != "" {
+			lines = append(lines, why)
+		}
+	}
 	if c.Users != nil && c.GroupID != "" && c.Protocol != "sessioned" {
 		lines = append(lines, "connect.protocol="+c.Protocol+": requests between workers are not signed, so that anybody can send them, without a password; use sessioned")
 	}
 	return lines
+}
+
+// javaParts are the keys of clients that name Java classes which would do something that
+// nothing here does.
+var javaParts = map[string]string{
+	"interceptor.classes":      "interceptors",
+	"metric.reporters":         "reporters of metrics",
+	"sasl.login.class":         "logins",
+	"security.providers":       "security providers",
+	"ssl.engine.factory.class": "SSL engines",
+}
+
+// inJava tells what a key would do in Java under one of the prefixes; "" if it is none of
+// javaParts.
+func inJava(key string, prefixes ...string) string {
+	for _, prefix := range prefixes {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && javaParts[rest] != "" {
+			return key + " has no effect: " + javaParts[rest] + " are Java classes, and there is no JVM here"
+		}
+	}
+	return ""
 }
 
 // workerID is the host:port of an advertised URL.

@@ -322,6 +322,11 @@ func (v *validator) cross(r *validation) {
 // is a dead-letter topic.
 func (v *validator) overrides(r *validation) {
 	name := r.config[keyName]
+	for _, key := range slices.Sorted(maps.Keys(r.config)) {
+		if why := inJava(key, overrideConsumer, overrideProducer, overrideAdmin); why != "" {
+			r.warn(key, why)
+		}
+	}
 	v.client(r, overrideConsumer, prefixConsumer, v.config.sinkConsumer(name, 0, r.config))
 	if strings.TrimSpace(r.config[keyDLQ]) != "" {
 		v.client(r, overrideProducer, prefixProducer, v.config.deadLetterProducer(name, 0, r.config))

@@ -126,7 +126,7 @@ func TestVerdicts(t *testing.T) {
 		{"source", "source", nil, Unsupported, "it is a source connector; this build runs sinks"},
 		{"class", "sink", map[string]string{"connector.class": "x.JdbcSink"}, Unsupported, "class x.JdbcSink is not in this build"},
 		{"transform", "sink", map[string]string{"transforms": "a", "transforms.a.type": "x.Mask"}, Unsupported, "Invalid value x.Mask for configuration transforms.a.type: Class x.Mask could not be found."},
-		{"converter", "sink", map[string]string{"value.converter": "x.Protobuf"}, Unsupported, "Invalid value x.Protobuf for configuration value.converter: Class x.Protobuf could not be found."},
+		{"converter", "sink", map[string]string{"value.converter": "x.Protobuf"}, Unsupported, "Invalid value x.Protobuf for configuration value.converter: Class x.Protobuf could not be found. This build has org.apache.kafka.connect.converters.ByteArrayConverter, org.apache.kafka.connect.json.JsonConverter, org.apache.kafka.connect.storage.StringConverter"},
 		{"predicate", "sink", map[string]string{"predicates": "p", "predicates.p.type": "x.P"}, Unsupported, "Invalid value x.P for configuration predicates.p.type: Class x.P could not be found."},
 		{"KIP-848", "sink", map[string]string{"consumer.override.group.protocol": "consumer"}, Unsupported, "consumer.override.group.protocol: Invalid value consumer for configuration group.protocol: the protocol of KIP-848 is not in this build: use classic"},
 		{"unknown key", "sink", map[string]string{"topic": "x"}, Differently, "The configuration 'topic' was supplied but isn't a known config."},
