@@ -194,6 +194,9 @@ func TestALeaderAsksForValidation(t *testing.T) {
 		if got := create(ctx, lacks, "x", map[string]*string{"name": new("x"), "connector.class": new("nobody.Has")}); !strings.Contains(got, "http://has:8083/: 500") || strings.Count(got, "available connectors are") != 1 {
 			t.Errorf("creating a connector of no class is answered with %q", got)
 		}
+		if infos, err := lacks.Herder().Validate(ctx, "ProbeSink", bad); err != nil || infos.ErrorCount != 2 {
+			t.Errorf("validating it is answered with %v, %v; want two errors", infos, err)
+		}
 		if got := create(ctx, lacks, "c", sinkConfig("c", nil)); got != "" {
 			t.Fatalf("a valid connector is refused: %s", got)
 		}
@@ -210,6 +213,10 @@ func TestALeaderAsksForValidation(t *testing.T) {
 			_, err := late.Herder().Create(ctx, entities.CreateRequest{Name: "e", Config: sinkConfig("e", nil)})
 			if e, ok := errors.AsType[*entities.RedirectError](err); !ok || e.URL != "http://has:8083/" {
 				return fmt.Sprintf("a follower without the class answers %v, want a redirection", err)
+			}
+			_, err = late.Herder().Validate(ctx, "ProbeSink", sinkConfig("e", nil))
+			if _, ok := errors.AsType[*entities.RedirectError](err); !ok {
+				return fmt.Sprintf("a follower without the class validates with %v, want a redirection", err)
 			}
 			return ""
 		})

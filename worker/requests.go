@@ -108,7 +108,7 @@ func (h *Herder) Validate(ctx context.Context, plugin string, config map[string]
 	if given := config[keyConnectorClass]; given != nil && !sameConnector(*given, plugin) {
 		return nil, entities.BadRequest(fmt.Sprintf("Included connector type %s does not match request type %s", *given, plugin))
 	}
-	infos, err := h.validate(ctx, config)
+	infos, err := h.validateAnywhere(ctx, config)
 	if e, ok := errors.AsType[*entities.Error](err); ok { // as measured: Java's future wraps it
 		return nil, &entities.Error{Status: http.StatusInternalServerError, Message: "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: " + e.Message}
 	}

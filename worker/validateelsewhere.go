@@ -25,8 +25,8 @@ const (
 	maxComplaintBytes = 4 << 10          // of another answer
 )
 
-// validateAnywhere validates the config of a connector that is to be created or changed,
-// here if this build has the class, else on the leader or on a worker that the leader finds.
+// validateAnywhere validates the config of a connector here if this build has the class, else
+// on the leader or on a worker that the leader finds.
 func (h *Herder) validateAnywhere(ctx context.Context, config map[string]*string) (*connect.ConfigInfos, error) {
 	class := config[keyConnectorClass]
 	if class == nil || h.plugins.HasConnector(*class) || strings.Contains(*class, "${") {
@@ -71,7 +71,8 @@ func (h *Herder) validateOn(ctx context.Context, worker, class string, config ma
 	if err != nil {
 		return nil, fmt.Errorf("encode the config: %w", err)
 	}
-	target := strings.TrimSuffix(worker, "/") + "/connector-plugins/" + url.PathEscape(strings.TrimSpace(class)) + "/config/validate"
+	// forward=false: a worker that does not have the class either must not send it back here.
+	target := strings.TrimSuffix(worker, "/") + "/connector-plugins/" + url.PathEscape(strings.TrimSpace(class)) + "/config/validate?forward=false"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
