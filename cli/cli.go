@@ -47,7 +47,7 @@ type command struct {
 	setup func(*flag.FlagSet) func(ctx context.Context, e *env, args []string) error
 }
 
-var commands = []command{distributedCommand, standaloneCommand, localCommand, demoCommand, checkCommand, settleCommand, verifyCommand, versionCommand}
+var commands = []command{distributedCommand, standaloneCommand, localCommand, demoCommand, checkCommand, settleCommand, migrateCommand, verifyCommand, versionCommand}
 
 // An env is what a command has of the outside world.
 type env struct {

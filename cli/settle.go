@@ -79,22 +79,25 @@ type settling struct {
 }
 
 func newSettling(ctx context.Context, e *env, path, connector string, log *slog.Logger) (*settling, error) {
-	s := &settling{env: e, log: log}
 	cfg, err := workerConfig(path, log, worker.NewConfig)
 	if err != nil {
 		return nil, err
 	}
-	s.props = cfg.Props
-	if s.config, err = connectorConfig(ctx, cfg, connector, log); err != nil {
+	config, err := connectorConfig(ctx, cfg, connector, log)
+	if err != nil {
 		return nil, err
 	}
-	resolved, client, group, err := cfg.Resolve(s.config)
+	return settlingOf(ctx, e, cfg, config, log)
+}
+
+// settlingOf is for a connector whose config is known.
+func settlingOf(ctx context.Context, e *env, cfg *worker.Config, config map[string]string, log *slog.Logger) (*settling, error) {
+	s := &settling{env: e, log: log, props: cfg.Props, config: config}
+	resolved, client, group, err := cfg.Resolve(config)
 	if err != nil {
 		return nil, configError(err)
 	}
-	switch resolved["connector.class"] {
-	case iceberg.ApacheClass, iceberg.TabularClass, "IcebergSink", "IcebergSinkConnector":
-	default:
+	if !isIceberg(resolved) {
 		return nil, configError(fmt.Errorf("connector %s is a %s, not an Iceberg sink", resolved["name"], resolved["connector.class"]))
 	}
 	kcfg, err := kafka.NewConfig(client, nil)
@@ -108,6 +111,14 @@ func newSettling(ctx context.Context, e *env, path, connector string, log *slog.
 		return nil, startError(errors.Join(err, s.admin.Close()))
 	}
 	return s, nil
+}
+
+func isIceberg(config map[string]string) bool {
+	switch config["connector.class"] {
+	case iceberg.ApacheClass, iceberg.TabularClass, "IcebergSink", "IcebergSinkConnector":
+		return true
+	}
+	return false
 }
 
 // connectorConfig is the config in a file, if there is one of that name, else that of the

@@ -15,6 +15,7 @@ import (
 type Connector struct {
 	Name   string            `json:"name"`
 	Config map[string]string `json:"config"`
+	State  string            `json:"initial_state,omitempty"` // RUNNING if empty (KIP-980)
 }
 
 // An Outcome says what PutConnector did.
@@ -123,4 +124,54 @@ func (st Status) Failure(workerID string) error {
 		return &FailedError{what, s.Trace}
 	}
 	return nil
+}
+
+// Config is GET /connectors/NAME/config.
+func (c *Client) Config(ctx context.Context, name string) (map[string]string, error) {
+	var config map[string]string
+	err := c.Call(ctx, http.MethodGet, connectorPath(name)+"/config", nil, &config)
+	return config, err
+}
+
+// Steer asks for a state: "stop", "pause" or "resume". It is reached some time later.
+func (c *Client) Steer(ctx context.Context, name, verb string) error {
+	return c.Call(ctx, http.MethodPut, connectorPath(name)+"/"+verb, nil, nil)
+}
+
+// Create posts a connector.
+func (c *Client) Create(ctx context.Context, conn Connector) error {
+	return c.Call(ctx, http.MethodPost, "/connectors", conn, nil)
+}
+
+// Configure puts the config of a connector, which keeps its state.
+func (c *Client) Configure(ctx context.Context, conn Connector) error {
+	return c.Call(ctx, http.MethodPut, connectorPath(conn.Name)+"/config", conn.Config, nil)
+}
+
+// Delete deletes a connector; its consumer group stays.
+func (c *Client) Delete(ctx context.Context, name string) error {
+	return c.Call(ctx, http.MethodDelete, connectorPath(name), nil, nil)
+}
+
+// Validate returns what is wrong with a connector's config, each with its key.
+func (c *Client) Validate(ctx context.Context, config map[string]string) ([]string, error) {
+	var answer struct {
+		Configs []struct {
+			Value struct {
+				Name   string   `json:"name"`
+				Errors []string `json:"errors"`
+			} `json:"value"`
+		} `json:"configs"`
+	}
+	path := "/connector-plugins/" + url.PathEscape(config["connector.class"]) + "/config/validate"
+	if err := c.Call(ctx, http.MethodPut, path, config, &answer); err != nil {
+		return nil, err
+	}
+	var wrong []string
+	for _, item := range answer.Configs {
+		for _, message := range item.Value.Errors {
+			wrong = append(wrong, item.Value.Name+": "+message)
+		}
+	}
+	return wrong, nil
 }
