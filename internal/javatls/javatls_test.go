@@ -161,13 +161,72 @@ func TestPEM(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	sealed := map[string]string{
-		"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": string(chain),
-		"ssl.keystore.key": strings.ReplaceAll(string(key), "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
+}
+
+// sealedKeys are the keys of testdata/sealed.pem, one by one.
+func sealedKeys(t testing.TB) (keys []*pem.Block) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/sealed.pem")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := Client(sealed); err == nil || !strings.Contains(err.Error(), "the private key is encrypted") {
-		t.Errorf("an encrypted PEM key: %v", err)
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return keys
+		}
+		keys = append(keys, block)
 	}
+}
+
+func TestEncryptedPEM(t *testing.T) {
+	cert, err := keyStore(props("ssl.keystore.location=testdata/key.p12\nssl.keystore.password=storepass"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	const kind = "not encrypted by PBES2"
+	keys := sealedKeys(t)
+	if len(keys) != 5 {
+		t.Fatalf("%d keys, want 5", len(keys))
+	}
+	damaged := *keys[0]
+	damaged.Bytes = damaged.Bytes[:len(damaged.Bytes)-1]
+	for i, tt := range []struct {
+		key            *pem.Block
+		password, want string // in the error, "" for none
+	}{
+		{keys[0], "keypass", ""},
+		{keys[1], " keypass ", ""},
+		{keys[2], "keypass", ""},
+		{keys[3], "keypass", kind},
+		{keys[4], "keypass", kind},
+		{keys[0], "s3cret", "ssl.key.password is wrong"},
+		{keys[0], "", "ssl.key.password is wrong"},
+		{keys[0], "none", "the private key is encrypted: set ssl.key.password"},
+		{&damaged, "keypass", "the private key is not as PKCS#8 has it"},
+	} {
+		p := map[string]string{"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": string(chain), "ssl.keystore.key": string(pem.EncodeToMemory(tt.key))}
+		if tt.password != "none" {
+			p["ssl.key.password"] = tt.password
+		}
+		got, err := keyStore(p)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%d: %v, want %q", i, err, tt.want)
+		}
+		if err == nil && !matches(got.PrivateKey, cert.Leaf) {
+			t.Errorf("%d: another key came out", i)
+		}
+	}
+}
+
+func FuzzPKCS8(f *testing.F) {
+	for _, key := range sealedKeys(f) {
+		f.Add(key.Bytes)
+	}
+	f.Fuzz(func(_ *testing.T, der []byte) {
+		_, _ = openPKCS8(der, "keypass")
+	})
 }
 
 // A store may ask for as much work as Java would do, and no more.

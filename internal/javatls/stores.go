@@ -96,7 +96,8 @@ func keyStore(props map[string]string) (*tls.Certificate, error) {
 		if !hasKey { // a PEM key store file holds the key and the chain
 			key = chain
 		}
-		cert, err := pemPair([]byte(chain), []byte(key))
+		password, sealed := props["ssl.key.password"]
+		cert, err := pemPair([]byte(chain), []byte(key), strings.TrimSpace(password), sealed)
 		if err != nil {
 			return nil, fmt.Errorf("ssl.keystore: %w", err)
 		}
@@ -224,16 +225,29 @@ type entry struct {
 	chain  []*x509.Certificate
 }
 
-// pemPair joins a chain and its private key. Nothing of the key shows in errors.
-func pemPair(chain, key []byte) (tls.Certificate, error) {
+// pemPair joins a chain and its private key, which the password opens if it is sealed.
+// Nothing of the key shows in errors.
+func pemPair(chain, key []byte, password string, given bool) (tls.Certificate, error) {
+	var open []byte
 	for rest := key; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
 		if block.Type == "ENCRYPTED PRIVATE KEY" {
-			return tls.Certificate{}, errors.New("the private key is encrypted: give it as an unencrypted PKCS#8 PEM (openssl pkcs8 -topk8 -nocrypt), readable by this process alone, or use a PKCS12 store")
+			if !given {
+				return tls.Certificate{}, errors.New("the private key is encrypted: set ssl.key.password")
+			}
+			der, err := openPKCS8(block.Bytes, password)
+			if err != nil {
+				return tls.Certificate{}, err
+			}
+			if _, err := x509.ParsePKCS8PrivateKey(der); err != nil {
+				return tls.Certificate{}, errKeyPassword
+			}
+			block = &pem.Block{Type: "PRIVATE KEY", Bytes: der}
 		}
+		open = append(open, pem.EncodeToMemory(block)...)
 	}
-	return tls.X509KeyPair(chain, key)
+	return tls.X509KeyPair(chain, open)
 }
