@@ -9,10 +9,10 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/firn-io/firn/internal/jvm"
 	"github.com/firn-io/firn/rest"
 	"github.com/firn-io/firn/worker"
 )
@@ -40,8 +40,9 @@ func workerConfig(path string, log *slog.Logger, check func(map[string]string) (
 	if err != nil {
 		return nil, configError(err)
 	}
-	if path := loginConfig(os.Getenv("KAFKA_OPTS")); path != "" && props[keyLoginConfig] == "" {
-		props[keyLoginConfig] = path
+	// A system property of a Java worker, and a property of the file here.
+	if path := jvm.SystemProperty(os.Getenv("KAFKA_OPTS"), jvm.LoginConfig); path != "" && props[jvm.LoginConfig] == "" {
+		props[jvm.LoginConfig] = path
 	}
 	cfg, warnings, err := check(props)
 	for _, w := range warnings {
@@ -51,20 +52,6 @@ func workerConfig(path string, log *slog.Logger, check func(map[string]string) (
 		return nil, configError(fmt.Errorf("%s:\n%w", path, err))
 	}
 	return cfg, nil
-}
-
-// keyLoginConfig is a system property of a Java worker, whose start script passes it on
-// from KAFKA_OPTS, and a property of the file here.
-const keyLoginConfig = "java.security.auth.login.config"
-
-// loginConfig finds the JAAS file in KAFKA_OPTS.
-func loginConfig(opts string) (path string) {
-	for option := range strings.FieldsSeq(opts) {
-		if value, ok := strings.CutPrefix(option, "-D"+keyLoginConfig+"="); ok {
-			path = strings.Trim(strings.TrimPrefix(value, "="), `"'`)
-		}
-	}
-	return path
 }
 
 // runWorker runs a worker and its REST server until ctx ends. started, if not nil,

@@ -21,19 +21,6 @@ import (
 	"github.com/firn-io/firn/worker"
 )
 
-func TestLoginConfig(t *testing.T) {
-	for opts, want := range map[string]string{
-		"": "",
-		"-Xmx2g -Djava.security.auth.login.config=/etc/jaas.conf -Dx=y":               "/etc/jaas.conf",
-		`-Djava.security.auth.login.config=a  -Djava.security.auth.login.config=="b"`: "b",
-		"-Djava.security.auth.login.configs=/etc/jaas.conf":                           "",
-	} {
-		if got := loginConfig(opts); got != want {
-			t.Errorf("loginConfig(%q) is %q, want %q", opts, got, want)
-		}
-	}
-}
-
 // keyStore writes a PEM key store for 127.0.0.1 and returns its path and a client that
 // trusts it.
 func keyStore(t *testing.T) (path string, client *http.Client) {

@@ -9,11 +9,12 @@ import (
 	"strings"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/internal/jvm"
 )
 
 const (
 	keyExtensions  = "rest.extension.classes"
-	keyLoginConfig = "java.security.auth.login.config"
+	keyLoginConfig = jvm.LoginConfig
 )
 
 // basicAuthNames are the class of Java's extension and its aliases.
@@ -53,15 +54,15 @@ func readLoginConfig(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := parseJAASFile(string(text))
+	entries, err := jvm.ParseJAAS(string(text))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	modules := entries["KafkaConnect"]
-	if len(modules) != 1 || modules[0].class != propertyFileModule {
+	if len(modules) != 1 || modules[0].Class != propertyFileModule {
 		return nil, fmt.Errorf("%s: want an entry KafkaConnect with %s and nothing else", path, propertyFileModule)
 	}
-	file := modules[0].options["file"]
+	file := modules[0].Options["file"]
 	if strings.TrimSpace(file) == "" {
 		return nil, fmt.Errorf("%s: Property Credentials file must be specified: file=\"…\"", path)
 	}

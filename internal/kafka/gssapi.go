@@ -27,10 +27,13 @@ type gssapi struct {
 	service string // the first part of the brokers' principals
 }
 
+// A broker refuses to hear again within a second of the last time (Java's KafkaChannel).
+const soonestAgain = 1100 * time.Millisecond
+
 // gssapi reads the options of Java's login module for Kerberos. Those that are not here
 // have no meaning without a JVM, or are about passwords, which nobody is asked for.
 func (p *properties) gssapi() *gssapi {
-	jaas, err := parseJAAS(p.given["sasl.jaas.config"])
+	jaas, err := p.jaas("Krb5LoginModule")
 	switch {
 	case err != nil:
 		p.fail("sasl.jaas.config", "sasl.jaas.config: %v (sasl.mechanism is GSSAPI, which it is if it is not given)", err)
@@ -127,7 +130,7 @@ func (g *gssapi) authenticate(ctx context.Context, cn *conn, c *Config) error {
 	}
 	cn.reauthenticate = time.Time{}
 	if session > 0 { // early enough for a slow KDC, as in Java: after 85 to 95 % of it
-		cn.reauthenticate = began.Add(session * 85 / 100)
+		cn.reauthenticate = began.Add(max(session*85/100, soonestAgain))
 	}
 	return nil
 }

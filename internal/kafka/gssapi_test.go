@@ -59,7 +59,7 @@ func TestKerberosConfig(t *testing.T) {
 		{"sasl.kerberos.service.name=kafka\nsasl.jaas.config=" + login + ` serviceName="kafka";`, ""},
 		{"sasl.jaas.config=" + login + ";", "No serviceName defined in either JAAS or Kafka config (set sasl.kerberos.service.name to the first part of the brokers' principal, often kafka)"},
 		{"sasl.kerberos.service.name=kafka\nsasl.jaas.config=" + login + ` serviceName="broker";`, "Conflicting serviceName values found in JAAS and Kafka configs value in JAAS file broker, value in Kafka config kafka"},
-		{"sasl.kerberos.service.name=kafka", `sasl.jaas.config: want LOGIN_MODULE_CLASS required option="value" … ; (is the ; at the end missing?) (sasl.mechanism is GSSAPI, which it is if it is not given)`},
+		{"sasl.kerberos.service.name=kafka\nsasl.jaas.config=x", `sasl.jaas.config: want LOGIN_MODULE_CLASS required option="value" … ; (is the ; at the end missing?) (sasl.mechanism is GSSAPI, which it is if it is not given)`},
 		{"sasl.kerberos.service.name=kafka\nsasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"a\" password=\"b\";", "sasl.jaas.config: sasl.mechanism GSSAPI, which it is if it is not given, needs com.sun.security.auth.module.Krb5LoginModule, not org.apache.kafka.common.security.plain.PlainLoginModule"},
 		{"sasl.kerberos.service.name=kafka\nsasl.jaas.config=" + kerberosModule + "doNotPrompt=true;", "sasl.jaas.config: Could not login: the client is being asked for a password, but the Kafka client code does not currently support obtaining a password from the user. (set useKeyTab=true with keyTab and principal, or useTicketCache=true)"},
 		{"sasl.kerberos.service.name=kafka\nsasl.jaas.config=" + login + " useFirstPass=true isInitiator=false;", "sasl.jaas.config: useFirstPass: there is no login module before it: leave it out\nsasl.jaas.config: isInitiator=false is for servers: leave it out"},
@@ -80,6 +80,43 @@ func TestKerberosConfig(t *testing.T) {
 			t.Errorf("%s\n got %+v, %v", tt.props, c, err)
 		case tt.want != "" && (err == nil || err.Error() != tt.want):
 			t.Errorf("%s\n got %v\nwant %s", tt.props, err, tt.want)
+		}
+	}
+}
+
+// What sasl.jaas.config does not say a file may, for every mechanism.
+func TestJAASFile(t *testing.T) {
+	keys := kerberosFiles(t)
+	path := filepath.Join(t.TempDir(), "jaas.conf")
+	const plain = `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="s3cret";`
+	for _, tt := range []struct{ text, mechanism, want string }{
+		{"KafkaClient {\n  " + kerberosModule + `useKeyTab=true principal="connect" serviceName="kafka" keyTab="` + keys + "\";\n};", "GSSAPI", ""},
+		{"KafkaServer { a.B required; };\nKafkaClient { a.B required;" + plain + "};", "PLAIN", ""},
+		{"KafkaClient { " + plain + " };", "GSSAPI", "sasl.jaas.config: sasl.mechanism GSSAPI, which it is if it is not given, needs com.sun.security.auth.module.Krb5LoginModule, not org.apache.kafka.common.security.plain.PlainLoginModule"},
+		{"KafkaServer { " + plain + " };", "PLAIN", "sasl.jaas.config: Could not find a 'KafkaClient' entry in the JAAS configuration. System property 'java.security.auth.login.config' is " + path},
+		{"KafkaClient { " + plain, "PLAIN", "sasl.jaas.config: read " + path + ": want a word before the end"},
+		{"", "PLAIN", "sasl.jaas.config: open " + path + ": no such file or directory"},
+		{"none", "PLAIN", "sasl.jaas.config: Could not find a 'KafkaClient' entry in the JAAS configuration. System property 'java.security.auth.login.config' is not set"},
+	} {
+		t.Setenv("KAFKA_OPTS", "-Djava.security.auth.login.config="+path)
+		switch tt.text {
+		case "":
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		case "none":
+			t.Setenv("KAFKA_OPTS", "")
+		default:
+			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := NewConfig(map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": tt.mechanism}, nil)
+		switch {
+		case tt.want != "" && (err == nil || err.Error() != tt.want):
+			t.Errorf("%s\n got %v\nwant %s", tt.text, err, tt.want)
+		case tt.want == "" && (err != nil || tt.mechanism == "PLAIN" && c.sarama.Net.SASL.User != "alice"):
+			t.Errorf("%s: %v", tt.text, err)
 		}
 	}
 }
@@ -174,12 +211,19 @@ func TestKerberosOnTheWire(t *testing.T) {
 	for _, secured := range []bool{false, true} {
 		ticket := ticketFor(t)
 		again := layers(t, ticket.Key)
-		broker, a := kerberosAdmin(t, secured, always(ticket), offers, says(t, again, 0), says(t, nil, 1), says(t, again, 0), says(t, nil, 3_600_000))
-		for range 3 {
+		broker, a := kerberosAdmin(t, secured, always(ticket), offers, says(t, again, 0), says(t, nil, 3_600_000), says(t, again, 0), says(t, nil, 0))
+		for n := range 3 {
 			if _, err := a.Topics(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(2 * time.Millisecond) // the first session ends
+			for _, cn := range a.cl.conns {
+				if left := time.Until(cn.reauthenticate); n == 0 && (left < 30*time.Minute || left > 51*time.Minute) || n > 0 && !cn.reauthenticate.IsZero() {
+					t.Errorf("TLS %v, request %d: the next authentication is at %v, in %v", secured, n, cn.reauthenticate, left)
+				}
+				if n == 0 {
+					cn.reauthenticate = time.Now().Add(-time.Second)
+				}
+			}
 		}
 		var sent [][]byte
 		var order string

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/rand"
@@ -10,10 +11,15 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/IBM/sarama"
+
+	"github.com/firn-io/firn/internal/jvm"
 )
 
 // sasl reads sasl.* of the mechanisms that sarama speaks. Neither user nor password shows
@@ -36,7 +42,7 @@ func (p *properties) sasl(cfg *sarama.Config) {
 		p.bad("sasl.mechanism", mechanism, "this build has GSSAPI, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER")
 		return
 	}
-	jaas, err := parseJAAS(p.given["sasl.jaas.config"])
+	jaas, err := p.jaas(module)
 	switch {
 	case err != nil:
 		p.fail("sasl.jaas.config", "sasl.jaas.config: %v", err)
@@ -49,6 +55,48 @@ func (p *properties) sasl(cfg *sarama.Config) {
 	default:
 		cfg.Net.SASL.User, cfg.Net.SASL.Password = jaas.options["username"], jaas.options["password"]
 	}
+}
+
+// jaas is the login module of sasl.jaas.config, or else that of a name in the JAAS file that
+// KAFKA_OPTS names: the entry KafkaClient is for all clients of a worker in Java.
+func (p *properties) jaas(module string) (jaasEntry, error) {
+	if text, given := p.given["sasl.jaas.config"]; given {
+		return parseJAAS(text)
+	}
+	path := jvm.SystemProperty(os.Getenv("KAFKA_OPTS"), jvm.LoginConfig)
+	missing := fmt.Errorf("Could not find a 'KafkaClient' entry in the JAAS configuration. System property '%s' is %s", jvm.LoginConfig, cmp.Or(path, "not set")) //nolint:staticcheck // Java's words
+	if path == "" {
+		return jaasEntry{}, missing
+	}
+	text, err := readJAASFile(strings.TrimPrefix(path, "file:"))
+	if err != nil {
+		return jaasEntry{}, err
+	}
+	entries, err := jvm.ParseJAAS(text)
+	if err != nil {
+		return jaasEntry{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	modules := entries["KafkaClient"]
+	if len(modules) == 0 {
+		return jaasEntry{}, missing
+	}
+	chosen := max(0, slices.IndexFunc(modules, func(m jvm.LoginModule) bool { return strings.HasSuffix(m.Class, "."+module) }))
+	return jaasEntry{module: modules[chosen].Class, options: modules[chosen].Options}, nil
+}
+
+const maxJAASBytes = 1 << 20
+
+func readJAASFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxJAASBytes+1))
+	if err == nil && len(text) > maxJAASBytes {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxJAASBytes)
+	}
+	return string(text), err
 }
 
 type jaasEntry struct {

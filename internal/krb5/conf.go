@@ -15,6 +15,8 @@ import (
 
 	"github.com/jcmturner/gokrb5/v8/config"
 	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
+
+	"github.com/firn-io/firn/internal/jvm"
 )
 
 const (
@@ -34,13 +36,7 @@ type conf struct {
 // KAFKA_OPTS; KRB5_CONFIG, as MIT's tools do, the first file there is of its list; else
 // /etc/krb5.conf.
 func confPath(getenv func(string) string) string {
-	var path string
-	for option := range strings.FieldsSeq(getenv("KAFKA_OPTS")) {
-		if value, ok := strings.CutPrefix(option, "-Djava.security.krb5.conf="); ok {
-			path = strings.Trim(strings.TrimPrefix(value, "="), `"'`)
-		}
-	}
-	if path != "" {
+	if path := jvm.SystemProperty(getenv("KAFKA_OPTS"), "java.security.krb5.conf"); path != "" {
 		return path
 	}
 	candidates := filepath.SplitList(getenv("KRB5_CONFIG"))

@@ -207,6 +207,7 @@ var hints = map[int32]string{
 	errorcode.KDC_ERR_S_PRINCIPAL_UNKNOWN: "the KDC does not know this service: compare sasl.kerberos.service.name and the host with the broker's principal",
 	errorcode.KDC_ERR_PREAUTH_FAILED:      "the keytab has not the key that the KDC has: export it anew",
 	errorcode.KDC_ERR_ETYPE_NOSUPP:        "the KDC has no key of an encryption type that krb5.conf and the keytab allow",
+	errorcode.KRB_AP_ERR_BAD_INTEGRITY:    "the keytab has not the key that the KDC has: export it anew",
 	errorcode.KRB_AP_ERR_SKEW:             "set the clocks",
 }
 

@@ -1,4 +1,4 @@
-package worker
+package jvm
 
 import (
 	"errors"
@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// A loginModule is one line of an entry of a JAAS file.
-type loginModule struct {
-	class   string
-	options map[string]string
+// A LoginModule is one line of an entry of a JAAS file.
+type LoginModule struct {
+	Class   string
+	Options map[string]string // a value may be a secret
 }
 
-// parseJAASFile reads a file of entries
+// ParseJAAS reads a JAAS file, of entries
 //
 //	Name { CLASS required option="value" option=value; CLASS …; };
 //
 // with comments as in Java. (Source: sun.security.provider.ConfigFile.)
-func parseJAASFile(text string) (map[string][]loginModule, error) {
+func ParseJAAS(text string) (map[string][]LoginModule, error) {
 	tokens, err := jaasFileTokens(text)
 	if err != nil {
 		return nil, err
 	}
 	p := jaasFile{rest: tokens}
-	entries := map[string][]loginModule{}
+	entries := map[string][]LoginModule{}
 	for len(p.rest) > 0 {
 		name := p.word()
 		p.expect("{")
-		var modules []loginModule
+		var modules []LoginModule
 		for p.err == nil && !p.at("}") {
 			modules = append(modules, p.module())
 		}
@@ -86,15 +86,15 @@ func (p *jaasFile) word() string {
 	return w
 }
 
-func (p *jaasFile) module() loginModule {
-	m := loginModule{class: p.word(), options: map[string]string{}}
+func (p *jaasFile) module() LoginModule {
+	m := LoginModule{Class: p.word(), Options: map[string]string{}}
 	if flag := strings.ToLower(p.word()); p.err == nil && flag != "required" && flag != "requisite" && flag != "sufficient" && flag != "optional" {
-		p.err = fmt.Errorf("want required after %s", m.class)
+		p.err = fmt.Errorf("want required after %s", m.Class)
 	}
 	for p.err == nil && !p.at(";") {
 		key := p.word()
 		p.expect("=")
-		m.options[key] = p.word()
+		m.Options[key] = p.word()
 	}
 	p.expect(";")
 	return m
