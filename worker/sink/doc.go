@@ -8,6 +8,9 @@
 // the loop's state. SetPaused and the TaskContext's Wake, Fail and Group may be called
 // from any goroutine.
 //
+// A task that is a connect.Recluse is asked who else is in the group, before it joins and
+// in each generation; it is a member only while that is nobody.
+//
 // What it promises: records of a partition reach Put in offset order, and none is
 // left out except those that the connector's errors.* allow; an offset is committed only
 // after PreCommit named it and every dead-letter record below it was acknowledged; a

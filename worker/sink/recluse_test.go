@@ -3,9 +3,9 @@ package sink
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -212,7 +212,7 @@ func TestRecluseLeaves(t *testing.T) {
 // All begin at once: recluses that came in between others go again, whoever leads.
 func TestReclusesAndOthersAtOnce(t *testing.T) {
 	for delay := range 6 {
-		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+		t.Run(strconv.Itoa(delay), func(t *testing.T) {
 			inCluster(t, func(t *testing.T, c *cluster) {
 				x, _ := c.hermit(0)
 				time.Sleep(time.Duration(delay) * 400 * time.Millisecond)
@@ -250,7 +250,7 @@ func TestReclusesAndOthersAtOnce(t *testing.T) {
 // What cannot be seen keeps the task out, but not in: a member goes on and looks again.
 func TestRecluseCannotSee(t *testing.T) {
 	var mu sync.Mutex
-	var answer error = errBoom
+	answer := errBoom
 	set := func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
