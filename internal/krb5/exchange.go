@@ -64,10 +64,7 @@ func name(kind int32, parts ...string) types.PrincipalName {
 func (l *Login) begin(ctx context.Context, cfg *config.Config) (tgt, error) {
 	var why error
 	if l.cache != "" {
-		t, err := readCache(l.cache)
-		if err == nil {
-			err = l.own(t)
-		}
+		t, err := l.cached()
 		if err == nil && !l.now().Before(t.end) {
 			err = fmt.Errorf("the ticket of %s in the cache %s has ended: renew it with kinit", t.client, l.cache)
 		}
@@ -78,7 +75,10 @@ func (l *Login) begin(ctx context.Context, cfg *config.Config) (tgt, error) {
 	}
 	kt, held, err := readKeytab(l.keytab, l.who)
 	if err != nil {
-		return tgt{}, errors.Join(why, err)
+		if why != nil {
+			err = fmt.Errorf("%w; %w", why, err)
+		}
+		return tgt{}, err
 	}
 	allowed := &cfg.LibDefaults.DefaultTktEnctypeIDs
 	if *allowed = both(*allowed, held); len(*allowed) == 0 {

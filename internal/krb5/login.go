@@ -119,25 +119,29 @@ func (l *Login) keytabPath(option string) (string, error) {
 
 // look tries the files.
 func (l *Login) look() error {
-	var errs []error
+	var err error
 	if l.cache != "" {
-		t, err := readCache(l.cache)
-		if err == nil {
-			err = l.own(t)
-		}
-		if err == nil {
+		if _, err = l.cached(); err == nil {
 			return nil
 		}
-		errs = append(errs, err)
 	}
 	if l.keytab != "" {
-		_, _, err := readKeytab(l.keytab, l.who)
-		if err == nil {
-			return nil
+		_, _, kerr := readKeytab(l.keytab, l.who)
+		if kerr != nil && err != nil {
+			kerr = fmt.Errorf("%w; %w", err, kerr)
 		}
-		errs = append(errs, err)
+		err = kerr
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// cached is what the cache has, if it is of whom it has to be.
+func (l *Login) cached() (tgt, error) {
+	t, err := readCache(l.cache)
+	if err == nil {
+		err = l.own(t)
+	}
+	return t, err
 }
 
 // own tells whether a ticket-granting ticket is of whom it has to be.

@@ -69,14 +69,19 @@ func TestOverUDP(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c := &conf{kdcs: map[string][]string{"A": {socket.LocalAddr().String()}}}
+	dead, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = dead.Close()
+	c := &conf{kdcs: map[string][]string{"A": {dead.Addr().String(), socket.LocalAddr().String()}}}
 	got, err := c.send(t.Context(), "A", []byte("question"))
 	if err != nil || string(got) != "question!" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	wg.Wait()
 	_ = socket.Close()
-	if _, err := c.send(t.Context(), "A", nil); err == nil || !strings.Contains(err.Error(), "connection refused") {
+	if _, err := c.send(t.Context(), "A", nil); err == nil || strings.Count(err.Error(), "connection refused") != 2 || strings.Contains(err.Error(), "\n") {
 		t.Errorf("of nobody: got %v", err)
 	}
 	c.defaults = map[string]string{"dns_lookup_kdc": "false"}
@@ -243,6 +248,7 @@ func TestLoginFailures(t *testing.T) {
 		{Options{UseKeytab: true, Principal: "connect", Keytab: short}, k.env(), "read the keytab " + short + ": it is no keytab, or not all of one"},
 		{Options{UseCache: true, Cache: "KEYRING:persistent:0"}, k.env(), "the ticket cache KEYRING:persistent:0 is no file: give ticketCache, or KRB5CCNAME, a file"},
 		{Options{UseCache: true, Cache: none}, k.env(), "read the ticket cache: open " + none + ": no such file or directory"},
+		{Options{UseCache: true, Cache: none, UseKeytab: true, Principal: "connect", Keytab: none}, k.env(), "read the ticket cache: open " + none + ": no such file or directory; read the keytab: open " + none + ": no such file or directory"},
 		{Options{UseCache: true, Cache: keys}, k.env(), "it is no ticket cache of version 3 or 4"},
 	} {
 		_, err := newLogin(tt.o, tt.env)

@@ -24,7 +24,7 @@ func (c *conf) send(ctx context.Context, realm string, request []byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
+	var failed error
 	for _, kdc := range kdcs {
 		answer, err := overTCP(ctx, kdc, request)
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
@@ -36,9 +36,13 @@ func (c *conf) send(ctx context.Context, realm string, request []byte) ([]byte, 
 		if err == nil {
 			return answer, nil
 		}
-		errs = append(errs, fmt.Errorf("ask the KDC %s: %w", kdc, err))
+		err = fmt.Errorf("ask the KDC %s: %w", kdc, err)
+		if failed != nil {
+			err = fmt.Errorf("%w; %w", failed, err)
+		}
+		failed = err
 	}
-	return nil, errors.Join(errs...)
+	return nil, failed
 }
 
 func (c *conf) find(ctx context.Context, realm string) ([]string, error) {
@@ -51,8 +55,11 @@ func (c *conf) find(ctx context.Context, realm string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, kdcTimeout)
 	defer cancel()
 	_, found, err := net.DefaultResolver.LookupSRV(ctx, "kerberos", "tcp", realm)
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return nil, fmt.Errorf("krb5.conf names no kdc of realm %s, and neither does DNS: %w", realm, err)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("krb5.conf names no kdc of realm %s, and neither does DNS", realm)
 	}
 	var kdcs []string
 	for _, srv := range found {
