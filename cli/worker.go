@@ -103,7 +103,7 @@ func crossOrigin(c *worker.Config) *rest.CORS {
 	if c.AllowOrigin == nil {
 		return nil
 	}
-	return &rest.CORS{Allow: c.AllowOrigin, Any: c.AnyOrigin, Methods: c.AllowMethods}
+	return &rest.CORS{Allow: c.AllowOrigin, Methods: c.AllowMethods}
 }
 
 func addresses(listeners []net.Listener) (addrs []net.Addr) {

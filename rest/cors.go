@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// CORS lets scripts of other origins use the API.
+// CORS lets scripts of other origins use the API, without the browser's credentials.
 type CORS struct {
 	Allow   func(origin string) bool
-	Any     bool     // Allow lets everybody: then browsers are to send no credentials
 	Methods []string // for requests that browsers ask about before; nil: GET, POST, HEAD
 }
 
@@ -26,9 +25,6 @@ func crossOrigin(c *CORS, next http.Handler) http.Handler {
 		header.Add("Vary", "Origin")
 		if origin := req.Header.Get("Origin"); origin != "" && c.Allow(origin) {
 			header.Set("Access-Control-Allow-Origin", origin)
-			if !c.Any {
-				header.Set("Access-Control-Allow-Credentials", "true")
-			}
 			if req.Method == http.MethodOptions && req.Header.Get("Access-Control-Request-Method") != "" {
 				header.Set("Access-Control-Allow-Methods", methods)
 				header.Set("Access-Control-Allow-Headers", "Content-Type")

@@ -60,9 +60,8 @@ type Config struct {
 	ServerTLS, AdminTLS, ClientTLS *tls.Config
 
 	// AllowOrigin tells of whose scripts browsers may let the REST API be used; nil: only
-	// its own, AnyOrigin: everybody's. AllowMethods are theirs; nil: Java's default.
+	// its own. AllowMethods are theirs; nil: Java's default.
 	AllowOrigin  func(origin string) bool
-	AnyOrigin    bool
 	AllowMethods []string
 
 	// ResponseHeaders puts headers into each answer of the REST API; nil: there are none.

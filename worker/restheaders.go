@@ -135,7 +135,6 @@ func checkHeaders(value string) error {
 func (c *Config) answerHeaders(v connect.Values) {
 	if allowed, err := newOrigins(v[keyAllowOrigin]); err == nil && len(allowed) > 0 {
 		c.AllowOrigin = allowed.allow
-		c.AnyOrigin = slices.Contains(connect.SplitList(v[keyAllowOrigin]), "*")
 	}
 	c.AllowMethods = connect.SplitList(v[keyAllowMethods])
 	if actions, err := newHeaderActions(v[keyHeaders]); err == nil && len(actions) > 0 {
