@@ -25,6 +25,9 @@ type leadership struct {
 // misses costs nothing but the way back to Java: firn settle mends that.
 const finishPatience = 5 * time.Second
 
+// leavePatience is longer: a Java sink is there already and waits for the offsets.
+const leavePatience = time.Minute
+
 // lead keeps a coordinator while this task holds the connector's first partition. It is
 // decided as a level, from the session, and never relied on: rivals cost time, not rows.
 func (t *Task) lead(ctx context.Context) {
@@ -37,7 +40,7 @@ func (t *Task) lead(ctx context.Context) {
 		if s.Member == "" {
 			t.leading.cancel() // the session is over, and with it the right to move offsets
 		}
-		t.retire(ctx)
+		t.retire(ctx, finishPatience)
 	}
 	if c := t.leader.Load(); c != nil && s.Generation != t.generation {
 		c.Wake()
@@ -47,11 +50,11 @@ func (t *Task) lead(ctx context.Context) {
 
 // retire has the coordinator bring what it has accepted to its end, so that the tables
 // are not ahead of the group's offsets: the next one may be Java's, or have another config.
-func (t *Task) retire(ctx context.Context) {
+func (t *Task) retire(ctx context.Context, patience time.Duration) {
 	if t.leading == nil {
 		return
 	}
-	late := time.NewTimer(finishPatience)
+	late := time.NewTimer(patience)
 	defer late.Stop()
 	t.leading.coordinator.Finish()
 	inTime := true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/connectors/iceberg/commit"
@@ -46,11 +47,18 @@ func (t *Task) besides() (*commit.KafkaJava, error) {
 	return &commit.KafkaJava{Admin: admin, Consumers: t.tc.Group().ID(), Group: t.identity.Group, Logger: t.tc.Logger()}, nil
 }
 
+// settlePatience bounds how long a task that leaves waits for its last ranges: if the
+// coordinator has left before it, nobody accepts them.
+const settlePatience = 5 * time.Second
+
 // Finish brings what was read into the tables and the group's offsets, for a Java sink to
-// go on from there. What does not come so far in time is dropped: nobody will accept it.
+// go on from there. What the coordinator has accepted has until ctx ends to come so far; what
+// it has not is dropped, and read again by others.
 func (t *Task) Finish(ctx context.Context) error {
-	err := errors.Join(t.flush(ctx, [16]byte{}), t.settle(ctx))
-	t.retire(ctx)
+	settle, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	err := errors.Join(t.flush(ctx, [16]byte{}), t.settle(settle))
+	t.retire(ctx, leavePatience)
 	if !t.chain.Settled() || t.chain.Dirty() {
 		t.reset("others have come into the group")
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg/icetest"
 	"github.com/firn-io/firn/internal/kafka"
 )
 
@@ -59,6 +60,28 @@ func TestOthersThatRead(t *testing.T) {
 		leave()
 		s.mustPoll(20 * time.Second)
 		s.exactlyOnce("orders")
+	})
+}
+
+// A catalog that is slow, beyond what a task has to stop in: the others get nothing before
+// the table and the offsets agree.
+func TestFinishWithASlowCatalog(t *testing.T) {
+	inStage(t, func(config map[string]string) { config["iceberg.control.commit.interval-ms"] = "20000" }, func(s *stage) {
+		s.mustPoll(5 * time.Second)
+		s.catalog.Chaos(func(op icetest.Op, _ int) icetest.Fault {
+			if op == icetest.Commit {
+				return icetest.Fault{DelayAfter: 20 * time.Second}
+			}
+			return icetest.Fault{}
+		})
+		s.mustPoll(20 * time.Second) // the first commit has begun
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+		defer cancel()
+		if err := s.task.(connect.Recluse).Finish(ctx); err != nil {
+			t.Fatal(err)
+		}
+		s.exactlyOnce("orders")
+		s.away(2)
 	})
 }
 

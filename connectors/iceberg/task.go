@@ -375,7 +375,7 @@ func (t *Task) Stop(ctx context.Context) error {
 		if err = t.flush(ctx, [16]byte{}); err == nil {
 			err = t.settle(ctx)
 		}
-		t.retire(ctx)
+		t.retire(ctx, finishPatience)
 		t.drops.report(t.tc.Logger(), time.Now(), true)
 		t.dropFiles()
 	}

@@ -19,7 +19,8 @@ const (
 	othersAgain   = 3 * time.Second  // between two looks from outside
 	othersTimeout = 10 * time.Second // of one: groups rebalance for a while
 	othersUnknown = 3                // failures in a row before the status says so
-	leaveLast     = 30 * time.Second // that a leader waits for other recluses to leave
+	leaveLast     = 2 * time.Minute  // that a leader waits for other recluses to leave
+	leaveWithin   = time.Minute      // what a task has to finish: meanwhile nobody reads
 )
 
 // A seclusion is the loop's knowledge of others.
@@ -68,15 +69,14 @@ func (l *loop) lookForOthers(ctx context.Context) {
 		why, err := s.task.Others(limited)
 		close(asked)
 		return func(ctx context.Context) error {
-			l.heardOfOthers(ctx, session, why, err)
-			return nil
+			return l.heardOfOthers(ctx, session, why, err)
 		}
 	})
 }
 
 // heardOfOthers joins or leaves the group. What was true of an older generation is asked
 // again.
-func (l *loop) heardOfOthers(ctx context.Context, then connect.Session, why string, err error) {
+func (l *loop) heardOfOthers(ctx context.Context, then connect.Session, why string, err error) error {
 	s := &l.secluded
 	s.cancel()
 	s.asked, s.askAt = nil, time.Now().Add(othersAgain)
@@ -85,7 +85,7 @@ func (l *loop) heardOfOthers(ctx context.Context, then connect.Session, why stri
 		if s.failures++; s.out && s.failures >= othersUnknown {
 			s.why = "This task is not in its consumer group: whether members of other programs are there cannot be seen: " + err.Error()
 		}
-		return
+		return nil //nolint:nilerr // asked again
 	}
 	s.failures = 0
 	now := l.sessionNow()
@@ -110,9 +110,10 @@ func (l *loop) heardOfOthers(ctx context.Context, then connect.Session, why stri
 	case s.isNeeded():
 	default:
 		l.log.Warn("leaving the group", "group", l.cfg.GroupID, "because", why)
-		l.leave(ctx)
-		s.out, s.why, s.since, s.askAt = true, why, time.Time{}, time.Now().Add(othersAgain)
+		s.out, s.why, s.since = true, why, time.Time{}
+		return l.leave(ctx)
 	}
+	return nil
 }
 
 // isNeeded tells whether the task has to lead the group for other recluses that are still
@@ -125,18 +126,22 @@ func (s *seclusion) isNeeded() bool {
 }
 
 // leave gives everything back while the membership is still good, and ends it.
-func (l *loop) leave(ctx context.Context) {
+func (l *loop) leave(ctx context.Context) error {
 	l.portion.end()
-	finish, cancel := context.WithTimeout(ctx, l.cfg.Grace)
+	finish, cancel := context.WithTimeout(ctx, leaveWithin)
 	l.warn("finish before leaving the group", l.secluded.task.Finish(finish))
 	cancel()
-	l.warn("commit before leaving the group", l.commitNow(ctx))
+	if err := l.commitNow(ctx); err != nil {
+		return err
+	}
 	if s := l.session.Load(); s != nil {
 		without := *s
 		without.Owned = nil
 		l.session.Store(&without)
 	}
-	l.warn("leave the group", l.take(ctx, l.assignment(), false))
+	if err := l.take(ctx, l.assignment(), false); err != nil {
+		return err
+	}
 	l.session.Store(nil)
 	l.preparing = nil
 	m := l.membership.Load()
@@ -147,6 +152,7 @@ func (l *loop) leave(ctx context.Context) {
 	default:
 	}
 	l.newMembership(ctx)
+	return nil
 }
 
 // doNotAsk ends a question that is under way, before the task stops.
