@@ -49,6 +49,7 @@ func TestReal(t *testing.T) {
 		{"SideBySide", (*stack).sideBySide},
 		{"SecureGroup", (*stack).secureGroup},
 		{"StaticMembers", (*stack).staticMembers},
+		{"Kerberos", (*stack).kerberos},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			began := time.Now()

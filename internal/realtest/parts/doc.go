@@ -1,7 +1,7 @@
 // Package parts starts real servers beside the code under test: a Kafka broker, a
-// schema registry, S3, an Iceberg REST catalog, PostgreSQL, a Kerberos KDC and a Java Connect worker; and
-// it has DuckDB, PyIceberg and Spark, which read tables back, and a client of the Connect
-// REST API that others use.
+// schema registry, S3, an Iceberg REST catalog, PostgreSQL, a Kerberos KDC and a Java
+// Connect worker; and it has DuckDB, PyIceberg and Spark, which read tables back, and a
+// client of the Connect REST API that others use.
 //
 // A part is installed from the public package registries (Maven, PyPI, Go modules) as
 // the pinned files in this folder say, once per user: into the user's cache folder,

@@ -7,9 +7,10 @@ import (
 	_ "embed" // the pom
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -22,13 +23,14 @@ var kafkaPOM []byte
 // Kafka is one broker that is its own KRaft controller.
 type Kafka struct {
 	*Process
-	Bootstrap string // HOST:PORT
+	Bootstrap string   // HOST:PORT
+	JVM       []string // more options of its virtual machine, if set before Start
 
 	dir, java, jars, clusterID string
 }
 
 // NewKafka installs a broker and formats its storage in dir, without starting it.
-// The properties are added to the broker's own.
+// The properties are added to the broker's own; so are listeners that they name.
 func NewKafka(ctx context.Context, dir string, props map[string]string) (*Kafka, error) {
 	bin, err := java(ctx)
 	if err != nil {
@@ -69,11 +71,17 @@ func NewKafka(ctx context.Context, dir string, props map[string]string) (*Kafka,
 		"group.initial.rebalance.delay.ms":         "0",
 		"group.min.session.timeout.ms":             "1000",
 	}
-	maps.Copy(all, props)
+	for key, value := range props {
+		if own := all[key]; own != "" && strings.HasSuffix(key, "listeners") {
+			value = own + "," + value
+		}
+		all[key] = value
+	}
 	if err := writeProperties(k.config(), all); err != nil {
 		return nil, err
 	}
-	if _, err := run(ctx, dir, nil, bin, k.args("kafka.tools.StorageTool", "format", "-t", k.clusterID, "-c", k.config())...); err != nil {
+	// With = because an id may begin with a dash.
+	if _, err := run(ctx, dir, nil, bin, k.args("kafka.tools.StorageTool", "format", "--cluster-id="+k.clusterID, "-c", k.config())...); err != nil {
 		return nil, fmt.Errorf("format the broker's storage: %w", err)
 	}
 	return k, nil
@@ -84,9 +92,9 @@ func (k *Kafka) config() string { return filepath.Join(k.dir, "server.properties
 func (k *Kafka) args(main string, more ...string) []string {
 	args := []string{
 		"-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(k.jars, "*"), main,
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 	}
-	return append(args, more...)
+	return slices.Concat(args, k.JVM, []string{"-cp", filepath.Join(k.jars, "*"), main}, more)
 }
 
 // Start starts the broker, again after Kill or Stop, and waits until it answers.
