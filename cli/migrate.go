@@ -13,6 +13,7 @@ import (
 
 	"github.com/firn-io/firn/cli/connectapi"
 	"github.com/firn-io/firn/connect"
+	"github.com/firn-io/firn/connectors/iceberg"
 	"github.com/firn-io/firn/internal/kafka"
 	"github.com/firn-io/firn/worker"
 )
@@ -134,7 +135,11 @@ func newGroupToMove(e *env, cfg *worker.Config, config map[string]string, m *mov
 	}
 	g := &groupToMove{Admin: admin, groups: []string{group}, settle: func(context.Context) error { return nil }}
 	if isIceberg(resolved) {
-		g.groups = append(g.groups, group+"-coord") // of Java's coordinator
+		coordinator, err := new(iceberg.Connector).CoordinatorGroup(resolved)
+		if err != nil {
+			return nil, configError(errors.Join(err, admin.Close()))
+		}
+		g.groups = append(g.groups, coordinator)
 		g.settle = func(ctx context.Context) error { return settleMoved(ctx, e, cfg, config, m.log, m.patience) }
 	}
 	return g, nil

@@ -50,6 +50,16 @@ func (c *Connector) Settler(ctx context.Context, raw map[string]string, consumer
 // Close closes the catalog.
 func (s *Settler) Close() error { return s.catalog.Close() }
 
+// CoordinatorGroup is the group of the coordinator that a Java sink of this config has: its
+// members are at work as long as the sink is.
+func (c *Connector) CoordinatorGroup(raw map[string]string) (string, error) {
+	cfg, err := parseConfig(raw)
+	if err != nil {
+		return "", err
+	}
+	return commit.CoordinatorGroup(cfg.identity()), nil
+}
+
 // A Standing is one partition's: where the group is, and the tables.
 type Standing struct {
 	connect.TopicPartition

@@ -63,3 +63,51 @@ func TestMarked(t *testing.T) {
 		t.Error("a member without metadata is taken for ours")
 	}
 }
+
+// While a group rebalances its members are told by their client.id alone.
+func TestStrangersWhileAGroupRebalances(t *testing.T) {
+	inBubble(t, func(t *testing.T, fx *fixture) {
+		a := fx.admin()
+		defer closed(a)
+		ours := string(EncodeSubscription(Subscription{Topics: []string{"a"}, UserData: UserData(RangeName, 3)}))
+		p := fx.player(ours+clientMark, 0) // what follows a subscription is passed over
+		time.Sleep(10 * time.Second)
+		for _, c := range []struct {
+			name string
+			err  error
+		}{{ours + "2" + clientMark, nil}, {ours + "3", ErrRebalancing}} {
+			slow := fx.player(c.name, 0)
+			for state := ""; state != "PreparingRebalance"; time.Sleep(time.Millisecond) {
+				info, err := a.DescribeGroup(t.Context(), "cluster")
+				if err != nil {
+					t.Fatal(err)
+				}
+				state = info.State
+			}
+			if got, err := a.Strangers(t.Context(), "cluster"); !errors.Is(err, c.err) || len(got.Names) != 0 {
+				t.Errorf("%q: %+v, %v", c.name[len(ours):], got, err)
+			}
+			time.Sleep(10 * time.Second)
+			slow.end(t)
+			time.Sleep(10 * time.Second)
+		}
+		p.end(t)
+	})
+}
+
+func TestAmongOurs(t *testing.T) {
+	counted := 0
+	assign := AmongOurs(ConsumerAssign(func([]string) (map[string]int32, error) { return map[string]int32{"a": 4}, nil }), func(ours int) { counted = ours })
+	ours := EncodeSubscription(Subscription{Topics: []string{"a"}, UserData: UserData(RangeName, 1)})
+	got, err := assign("x", RangeName, 1, map[string][]byte{
+		"a-java": EncodeSubscription(Subscription{Topics: []string{"a"}}), "b-other": []byte("?"), "x": ours, "y": ours,
+	})
+	if err != nil || counted != 2 || len(got) != 4 {
+		t.Fatalf("%d assignments, %d of ours, %v", len(got), counted, err)
+	}
+	for id, want := range map[string]int{"a-java": 0, "b-other": 0, "x": 2, "y": 2} {
+		if a, err := DecodeAssignment(got[id]); err != nil || len(a.Partitions) != want || len(got[id]) == 0 {
+			t.Errorf("%s has %v, %v; want %d partitions", id, a.Partitions, err, want)
+		}
+	}
+}

@@ -85,7 +85,7 @@ func (l *loop) heardOfOthers(ctx context.Context, then connect.Session, why stri
 		if s.failures++; s.out && s.failures >= othersUnknown {
 			s.why = "This task is not in its consumer group: whether members of other programs are there cannot be seen: " + err.Error()
 		}
-		return nil //nolint:nilerr // asked again
+		return nil
 	}
 	s.failures = 0
 	now := l.sessionNow()

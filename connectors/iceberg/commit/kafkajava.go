@@ -29,8 +29,10 @@ const (
 	complainAfter  = 10 * time.Second
 )
 
-// coordinators is the group of Java's coordinator on the control topic.
-func (j *KafkaJava) coordinators() string { return j.Group + "-coord" }
+// CoordinatorGroup is the group of Java's coordinator on the control topic.
+func CoordinatorGroup(id Identity) string { return id.Group + "-coord" }
+
+func (j *KafkaJava) coordinators() string { return CoordinatorGroup(Identity{Group: j.Group}) }
 
 // Strangers looks at the consumer group, whose members of Firn's have a marker, and at the
 // group of Java's coordinator, which has no member unless one runs. It waits for as long as
