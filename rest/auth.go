@@ -26,7 +26,7 @@ func (p passwords) know(user, password string) bool {
 }
 
 // authenticate passes on the requests of users. The refusal is that of Java's extension: a
-// plain text, and no header that would make a browser ask.
+// plain text that is called JSON, and no header that would make a browser ask.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if user, password, ok := req.BasicAuth(); ok && s.users.know(user, password) {
@@ -34,7 +34,7 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		s.log.Debug("Request refused: no or wrong credentials", "method", req.Method, "path", req.URL.Path, "from", req.RemoteAddr)
-		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, "User cannot access the resource.") // a client that is gone needs no answer
 	})

@@ -53,7 +53,7 @@ func TestBasicAuth(t *testing.T) {
 		if status != tt.status || status == 401 && len(h.calls) > 0 {
 			t.Errorf("%s %s with %q answered %d %s and asked %q, want %d", tt.method, tt.path, tt.authorization, status, body, h.calls, tt.status)
 		}
-		if status == 401 && (tt.method != "HEAD" && body != "User cannot access the resource." || got.Get("WWW-Authenticate") != "") {
+		if status == 401 && (tt.method != "HEAD" && body != "User cannot access the resource." || got.Get("WWW-Authenticate") != "" || got.Get("Content-Type") != "application/json") {
 			t.Errorf("%s %s was refused with %q, %v", tt.method, tt.path, body, got)
 		}
 	}

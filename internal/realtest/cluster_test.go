@@ -37,6 +37,17 @@ type workerProcess struct {
 // cluster starts n workers of a new group. The properties are added to the workers'.
 func (s *stack) cluster(t *testing.T, name string, n int, props map[string]string) *cluster {
 	t.Helper()
+	c := s.clusterOf(t, name, n, props)
+	for i := range c.workers {
+		c.launch(t, i)
+	}
+	c.awaitReady(t)
+	return c
+}
+
+// clusterOf makes the workers without starting them.
+func (s *stack) clusterOf(t *testing.T, name string, n int, props map[string]string) *cluster {
+	t.Helper()
 	c := &cluster{stack: s, name: name, dir: s.folder(t, name)}
 	for i := range n {
 		port, err := parts.FreePort(t.Context())
@@ -90,10 +101,6 @@ func (s *stack) cluster(t *testing.T, name string, n int, props map[string]strin
 			stop(t, w.Process)
 		}
 	})
-	for i := range c.workers {
-		c.launch(t, i)
-	}
-	c.awaitReady(t)
 	return c
 }
 

@@ -19,6 +19,39 @@ const (
 	movedOffsets   = "move the group's offsets"
 )
 
+// exchangesOfUsers are requests with and without passwords: alice's is s3cret.
+func exchangesOfUsers() []exchange {
+	const (
+		right  = "Authorization: Basic YWxpY2U6czNjcmV0"
+		wrong  = "Authorization: Basic YWxpY2U6d3Jvbmc="
+		nobody = "Authorization: Basic Ym9iOnMzY3JldA=="
+	)
+	return []exchange{
+		{request: "GET /connectors", header: right, until: `^\[\]$`},
+		{request: "GET /connectors"},
+		{request: "GET /connectors", header: wrong},
+		{request: "GET /connectors", header: nobody},
+		{request: "GET /connectors", header: "Authorization: Basic ???", differs: "an `Authorization` that cannot be decoded"},
+		{request: "GET /connectors", header: "Accept: */*"},
+		{request: "GET /connectors", header: "Accept: text/plain", differs: "406 and 415 come before 401"},
+		{request: "GET /connectors", header: "Authorization: Bearer YWxpY2U6czNjcmV0"},
+		{request: "GET /connectors", header: "Authorization: basic YWxpY2U6czNjcmV0"},
+		{request: "GET /"},
+		{request: "GET /health"},
+		{request: "GET /health", header: right},
+		{request: "HEAD /connectors"},
+		{request: "OPTIONS /connectors", differs: "`OPTIONS` asks for a password"},
+		{request: "GET /nope"},
+		{request: "GET /nope", header: right},
+		{request: "DELETE /connectors", header: right},
+		{request: "POST /connectors", body: `{}`},
+		{request: "POST /connectors/c/tasks", body: `[]`},
+		{request: "PUT /connectors/c/fence"},
+		{request: "PUT /connectors/c/tasks", body: `[]`},
+		{request: "GET /admin/loggers/none"},
+	}
+}
+
 // exchanges are the requests, in their order, about connectors whose config is the one given.
 func exchanges(t *testing.T, config map[string]string) []exchange {
 	t.Helper()
@@ -85,6 +118,15 @@ func exchanges(t *testing.T, config map[string]string) []exchange {
 		{request: "GET /connectors", header: "Accept: */*"},
 		{request: "GET /connectors", header: "Accept: text/html"},
 		{request: "GET /connectors", header: "Accept: text/plain"},
+
+		// Browsers.
+		{request: "GET /connectors", header: "Origin: https://ui.example.com"},
+		{request: "GET /connectors", header: "Origin: https://other.example.com"},
+		{request: "GET /connectors/none", header: "Origin: https://ui.example.com"},
+		{request: "OPTIONS /connectors", header: "Origin: https://ui.example.com"},
+		{request: "OPTIONS /connectors/none/config", header: "Origin: https://ui.example.com|Access-Control-Request-Method: PUT|Access-Control-Request-Headers: content-type"},
+		{request: "OPTIONS /connectors/none/config", header: "Origin: https://other.example.com|Access-Control-Request-Method: PUT"},
+		{request: "OPTIONS /connectors/none/config", header: "Origin: https://ui.example.com|Access-Control-Request-Method: DELETE"},
 
 		// Plugins.
 		{request: "GET /connector-plugins", only: class},

@@ -47,6 +47,7 @@ func TestReal(t *testing.T) {
 		{"Kills", (*stack).kills},
 		{"StockClient", (*stack).stockClient},
 		{"SideBySide", (*stack).sideBySide},
+		{"SideBySideUsers", (*stack).sideBySideUsers},
 		{"SecureGroup", (*stack).secureGroup},
 		{"StaticMembers", (*stack).staticMembers},
 		{"Kerberos", (*stack).kerberos},

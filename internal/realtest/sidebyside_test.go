@@ -4,12 +4,14 @@ package realtest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firn-io/firn/cli/connectapi"
 	"github.com/firn-io/firn/internal/openapi"
 	"github.com/firn-io/firn/internal/realtest/parts"
 )
@@ -26,15 +29,19 @@ import (
 // Names, addresses and times are made alike. What differs is listed with the row of
 // docs/COMPATIBILITY.md that says so.
 func (s *stack) sideBySide(t *testing.T) {
-	java, err := parts.NewJavaConnect(t.Context(), s.folder(t, "side-java"), s.kafka.Bootstrap, "side-java", nil)
+	browsers := map[string]string{
+		"access.control.allow.origin": "https://ui.example.com", "access.control.allow.methods": "GET,PUT",
+		"response.http.headers.config": "set X-Frame-Options: DENY,\"add Cache-Control: no-cache, no-store\"",
+	}
+	java, err := parts.NewJavaConnect(t.Context(), s.folder(t, "side-java"), s.kafka.Bootstrap, "side-java", browsers)
 	have(t, err)
 	if err := java.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { stop(t, java.Process) })
-	c := s.cluster(t, "side-firn", 1, map[string]string{
+	c := s.cluster(t, "side-firn", 1, merged(browsers, map[string]string{
 		"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
-	})
+	}))
 	f := s.feed(t, "side-events")
 	if err := f.json(t.Context(), 0, 1000); err != nil {
 		t.Fatal(err)
@@ -47,14 +54,57 @@ func (s *stack) sideBySide(t *testing.T) {
 		}
 		s.createTopicOf(t, "control-"+side.name, 1)
 	}
+	compareAnswers(t, sides, exchanges(t, sink(f.topic, "@.events", "", s.restCatalog("iceberg.catalog."), schemaless, map[string]string{
+		"iceberg.control.topic": "control-@", "consumer.override.auto.offset.reset": "earliest",
+	})))
+}
+
+// sideBySideUsers does the same with workers that ask for passwords.
+func (s *stack) sideBySideUsers(t *testing.T) {
+	dir := s.folder(t, "users")
+	users, jaas := filepath.Join(dir, "users"), filepath.Join(dir, "jaas.conf")
+	for path, text := range map[string]string{
+		users: "alice=s3cret\n",
+		jaas:  `KafkaConnect { org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule required file="` + users + `"; };`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const login = "java.security.auth.login.config"
+	asking := map[string]string{"rest.extension.classes": "org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension"}
+	java, err := parts.NewJavaConnect(t.Context(), s.folder(t, "users-java"), s.kafka.Bootstrap, "users-java", asking)
+	have(t, err)
+	java.System = map[string]string{login: jaas}
+	if err := java.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, java.Process) })
+	c := s.clusterOf(t, "users-firn", 1, merged(asking, map[string]string{login: jaas}))
+	for i := range c.workers {
+		c.launch(t, i)
+	}
+	err = c.workers[0].Await(t.Context(), func(ctx context.Context) error {
+		if err := call(ctx, http.MethodGet, c.workers[0].url, nil, nil); !connectapi.IsStatus(err, http.StatusUnauthorized) {
+			return fmt.Errorf("it answers %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareAnswers(t, []side{{java.URL, "usersjava", nil}, {c.workers[0].url, "usersfirn", nil}}, exchangesOfUsers())
+}
+
+// compareAnswers asks both sides the same.
+func compareAnswers(t *testing.T, sides []side, all []exchange) {
+	t.Helper()
 	doc, err := os.ReadFile("../../docs/COMPATIBILITY.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal, different := 0, 0
-	for _, x := range exchanges(t, sink(f.topic, "@.events", "", s.restCatalog("iceberg.catalog."), schemaless, map[string]string{
-		"iceberg.control.topic": "control-@", "consumer.override.auto.offset.reset": "earliest",
-	})) {
+	for _, x := range all {
 		answers := [2]normal{}
 		for i, side := range sides {
 			answers[i] = side.ask(t, x)
@@ -94,14 +144,14 @@ func served(t *testing.T, url string) *openapi.Document {
 // A side is one of the two workers. In requests its name stands for the letter @.
 type side struct {
 	url, name string
-	api       *openapi.Document // what the answers of both have to fit
+	api       *openapi.Document // what the answers of both have to fit, if not nil
 }
 
 // An exchange is a request and what is known about its answers.
 type exchange struct {
 	request string // METHOD PATH
 	body    string
-	header  string // NAME: VALUE; Content-Type is application/json otherwise
+	header  string // NAME: VALUE, several with | between them; Content-Type is application/json otherwise
 	until   string // asked again until the body fits this pattern
 	only    string // of the body's list or object, what fits this pattern counts
 	differs string // a piece of docs/COMPATIBILITY.md
@@ -109,6 +159,12 @@ type exchange struct {
 
 func (x exchange) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %.100s", x.request, x.header, x.body))
+}
+
+// compared are the headers that clients look at.
+var compared = []string{
+	"Content-Type", "Location", "Allow", "X-Frame-Options", "Cache-Control", "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
+	"WWW-Authenticate", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Max-Age", "Access-Control-Expose-Headers",
 }
 
 // A normal is an answer without what differs between any two workers.
@@ -209,8 +265,10 @@ func (s side) once(t *testing.T, x exchange) normal {
 	if x.body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if name, value, given := strings.Cut(x.header, ": "); given {
-		req.Header.Set(name, value)
+	for line := range strings.SplitSeq(x.header, "|") {
+		if name, value, given := strings.Cut(line, ": "); given {
+			req.Header.Set(name, value)
+		}
 	}
 	answer, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
@@ -224,14 +282,20 @@ func (s side) once(t *testing.T, x exchange) normal {
 		t.Fatal(err)
 	}
 	described := openapi.Exchange{Method: method, Target: path, Request: strings.ReplaceAll(x.body, "@", s.name), Status: answer.StatusCode, Answer: string(body)}
-	if method != http.MethodHead && method != http.MethodOptions && !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
+	if s.api != nil && method != http.MethodHead && method != http.MethodOptions && !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
 		if err := s.api.Check(described); err != nil {
 			t.Errorf("%s of %s does not fit openapi.json: %v", x, s.name, err)
 		}
 	}
 	n := normal{Status: answer.StatusCode, Headers: map[string]string{}}
-	for _, name := range []string{"Content-Type", "Location", "Allow"} {
-		if v := answer.Header.Get(name); v != "" {
+	for _, name := range compared {
+		v := strings.Join(answer.Header.Values(name), ",")
+		if strings.HasPrefix(name, "Access-Control-") { // in no order
+			list := strings.Split(v, ",")
+			slices.Sort(list)
+			v = strings.Join(list, ",")
+		}
+		if v != "" {
 			n.Headers[name] = s.alike(v)
 		}
 	}

@@ -28,7 +28,8 @@ const OwnURL = "OWN-URL"
 // among its plugins.
 type JavaConnect struct {
 	*Process
-	URL string
+	URL    string
+	System map[string]string // properties of the JVM, to be set before Start
 
 	dir, java, jars string
 	starts          int
@@ -93,10 +94,14 @@ func (c *JavaConnect) config() string { return filepath.Join(c.dir, "connect.pro
 
 // Start starts the worker, again after Kill or Stop, and waits until it answers.
 func (c *JavaConnect) Start(ctx context.Context) error {
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.java,
+	var system []string
+	for key, value := range c.System {
+		system = append(system, "-D"+key+"="+value)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.java, append(system,
 		"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 		"-Dorg.slf4j.simpleLogger.log.org.apache.iceberg.connect=info", "-Daws.region=us-east-1",
-		"-cp", filepath.Join(c.jars, "*"), "org.apache.kafka.connect.cli.ConnectDistributed", c.config())
+		"-cp", filepath.Join(c.jars, "*"), "org.apache.kafka.connect.cli.ConnectDistributed", c.config())...)
 	cmd.Dir = c.dir
 	c.starts++
 	p, err := Start("Java Connect", filepath.Join(c.dir, fmt.Sprintf("connect-%02d.log", c.starts)), cmd)
@@ -107,7 +112,8 @@ func (c *JavaConnect) Start(ctx context.Context) error {
 	return p.Await(ctx, c.answers)
 }
 
-// answers asks for the connectors, which a worker tells once it is in its group.
+// answers asks for the connectors, which a worker tells once it is in its group, if not who
+// asks first.
 func (c *JavaConnect) answers(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/connectors", nil)
 	if err != nil {
@@ -118,7 +124,7 @@ func (c *JavaConnect) answers(ctx context.Context) error {
 		return err
 	}
 	defer answer.Body.Close() //nolint:errcheck // nothing of it is read
-	if answer.StatusCode != http.StatusOK {
+	if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusUnauthorized {
 		return fmt.Errorf("it answers %s", answer.Status)
 	}
 	return nil
