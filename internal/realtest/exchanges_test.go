@@ -13,6 +13,7 @@ const (
 	unreadableBody = "500 with the parser's exception, or a null pointer's"
 	emptySegment   = "an empty path segment answers with Jetty's HTML page"
 	itsPlugins     = "plugins and stack traces are its own"
+	setRoot        = "what is set on `root` shows neither"
 	slashName      = "a connector whose name has a slash"
 	otherName      = "with another name: taken, under the old one"
 	moreErrors     = "secrets in it are hidden"
@@ -257,10 +258,17 @@ func exchanges(t *testing.T, config map[string]string) []exchange {
 		{request: "GET /connectors/@-a/offsets"},
 		{request: "DELETE /connectors/@-a/offsets", differs: movedOffsets},
 
-		// Loggers: their levels need a logger that Java can set.
-		{request: "GET /admin/loggers/none", differs: itsPlugins},
+		// Loggers: which there are differs.
+		{request: "GET /admin/loggers/none"},
 		{request: "PUT /admin/loggers/org.apache.kafka.connect.runtime", body: `{}`},
 		{request: "PUT /admin/loggers/org.apache.kafka.connect.runtime", body: `x`, differs: unreadableBody},
+		{request: "PUT /admin/loggers/org.apache.kafka.connect.runtime", body: `{"level":"LOUD"}`},
+		{request: "PUT /admin/loggers/org.apache.kafka.connect.runtime?scope=cluster", body: `{"level":"warn"}`},
+		{request: "GET /admin/loggers/org.apache.kafka.connect.runtime", until: "WARN"},
+		{request: "PUT /admin/loggers/org.apache.kafka.connect.runtime?scope=worker", body: `{"level":"ERROR"}`, only: `^"org.apache.kafka.connect.runtime"$`},
+		{request: "GET /admin/loggers/org.apache.kafka.connect.runtime"},
+		{request: "PUT /admin/loggers/root?scope=nowhere", body: `{"level":"warn"}`, only: `^"root"$`, differs: setRoot},
+		{request: "GET /admin/loggers/root", differs: setRoot},
 
 		// Between workers.
 		{request: "POST /connectors/@-a/tasks", body: `[]`},
