@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,9 +19,11 @@ import (
 
 // A script is a membership that a test plays.
 type script struct {
-	events  chan group.Event
-	rejoins []string
-	runs    atomic.Int32
+	events chan group.Event
+	runs   atomic.Int32
+
+	mu      sync.Mutex // the herder may speak while the test sleeps
+	reasons []string   // to rejoin
 }
 
 func (m *script) Run(ctx context.Context) error {
@@ -28,8 +32,26 @@ func (m *script) Run(ctx context.Context) error {
 	return nil
 }
 func (m *script) Events() <-chan group.Event { return m.events }
-func (m *script) Rejoin(reason string)       { m.rejoins = append(m.rejoins, reason) }
 func (m *script) Forget()                    {}
+
+func (m *script) Rejoin(reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reasons = append(m.reasons, reason)
+}
+
+// rejoins are the reasons to rejoin that were given since they were last forgotten.
+func (m *script) rejoins() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.reasons)
+}
+
+func (m *script) forgetReasons() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reasons = nil
+}
 
 // scripted runs a herder on memory and a script, in fake time.
 func scripted(t *testing.T, test func(t *testing.T, h *Herder, m *script)) {
@@ -60,7 +82,7 @@ func TestWorkStartsOnlyWhereTheLeaderLooked(t *testing.T) {
 		}
 		synctest.Wait()
 		assigned := func(offset int64, code int16) {
-			m.rejoins = nil
+			m.forgetReasons()
 			m.events <- group.Assigned{MemberID: "a", Leader: "a", LeaderURL: "http://a:1/", ConfigOffset: offset, Error: code, Work: group.Work{Connectors: []string{"c"}}}
 			synctest.Wait()
 		}
@@ -68,25 +90,25 @@ func TestWorkStartsOnlyWhereTheLeaderLooked(t *testing.T) {
 		assigned(at+1, group.NoError)
 		time.Sleep(shortPause)
 		synctest.Wait()
-		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins) != 1 {
-			t.Errorf("ahead of the config topic: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins)
+		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins()) != 1 {
+			t.Errorf("ahead of the config topic: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins())
 		}
 		assigned(at-1, group.NoError)
-		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins) != 1 {
-			t.Errorf("behind the config topic: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins)
+		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins()) != 1 {
+			t.Errorf("behind the config topic: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins())
 		}
 		assigned(at, group.ConfigMismatch)
-		if len(m.rejoins) != 0 {
-			t.Errorf("after a failed assignment: rejoins %q at once: the group would never rest", m.rejoins)
+		if len(m.rejoins()) != 0 {
+			t.Errorf("after a failed assignment: rejoins %q at once: the group would never rest", m.rejoins())
 		}
 		time.Sleep(shortPause)
 		synctest.Wait()
-		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins) != 1 {
-			t.Errorf("after a failed assignment: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins)
+		if _, ok := h.statuses.Connector("c"); ok || len(m.rejoins()) != 1 {
+			t.Errorf("after a failed assignment: started %t, rejoins %q; want no start and one rejoin", ok, m.rejoins())
 		}
 		assigned(at, group.NoError)
-		if s, _ := h.statuses.Connector("c"); s.State != topics.StateFailed || len(m.rejoins) != 0 {
-			t.Errorf("at the offset: status %v, rejoins %q; want it started (its class is unknown, so FAILED)", s, m.rejoins)
+		if s, _ := h.statuses.Connector("c"); s.State != topics.StateFailed || len(m.rejoins()) != 0 {
+			t.Errorf("at the offset: status %v, rejoins %q; want it started (its class is unknown, so FAILED)", s, m.rejoins())
 		}
 	})
 }
