@@ -3,6 +3,7 @@ package iceberg
 import (
 	"bytes"
 	"log/slog"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +34,9 @@ func (s *stage) rowCount(ident table.Identifier) int {
 }
 
 func TestDrops(t *testing.T) {
+	// Of either partition: which is opened first is not said.
+	firstDropped := regexp.MustCompile(`record=orders-[01]@10 reason="route field \\"word\\" is \\"w10\\", which matches no iceberg.table.NAME.route-regex"`)
+	firstFailed := regexp.MustCompile(`record orders-[01]@10 has no table: route field "word"`)
 	t.Run("skip", func(t *testing.T) {
 		var log bytes.Buffer
 		inStage(t, firstTen, func(s *stage) {
@@ -46,7 +50,7 @@ func TestDrops(t *testing.T) {
 			s.allRead()
 		})
 		said := log.String()
-		if strings.Count(said, "a record has no table") != 1 || !strings.Contains(said, `record=orders-0@10 reason="route field \"word\" is \"w10\", which matches no iceberg.table.NAME.route-regex"`) {
+		if strings.Count(said, "a record has no table") != 1 || !firstDropped.MatchString(said) {
 			t.Errorf("the first dropped record is not named once:\n%s", said)
 		}
 		if !strings.Contains(said, "without_route=59 without_table=0 tombstones=1") {
@@ -78,7 +82,7 @@ func TestDrops(t *testing.T) {
 		}, func(s *stage) {
 			s.tc.Tolerate = true
 			err := s.poll(5 * time.Second)
-			if err == nil || !strings.Contains(err.Error(), `record orders-0@10 has no table: route field "word"`) {
+			if err == nil || !firstFailed.MatchString(err.Error()) {
 				s.t.Errorf("error %v, want one for the first record without a table", err)
 			}
 		})
