@@ -46,14 +46,8 @@ func (s *stack) migration(t *testing.T, name string) *migration {
 	if err := call(t.Context(), http.MethodPost, s.catalog.URL+"/v1/namespaces", map[string]any{"namespace": []string{name}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	admin, err := kafka.NewAdmin(s.client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = admin.CreateTopic(t.Context(), kafka.TopicSpec{Name: m.config["iceberg.control.topic"], Partitions: 1, ReplicationFactor: 1})
-	if err := errors.Join(err, admin.Close()); err != nil {
-		t.Fatal(err)
-	}
+	s.controlTopic(t, m.config["iceberg.control.topic"], m.name)
+	var err error
 	m.java, err = parts.NewJavaConnect(t.Context(), s.folder(t, name+"-java"), s.kafka.Bootstrap, name+"-java", nil)
 	have(t, err)
 	m.startJava(t)

@@ -49,7 +49,7 @@ func (s *stack) mixed(t *testing.T, name string, workers int) *mixed {
 	if err := call(t.Context(), http.MethodPost, s.catalog.URL+"/v1/namespaces", map[string]any{"namespace": []string{name}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.createTopicOf(t, m.config["iceberg.control.topic"], 1)
+	s.controlTopic(t, m.config["iceberg.control.topic"], m.connector)
 	var err error
 	if m.admin, err = kafka.NewAdmin(s.client); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firn-io/firn/connect"
 	"github.com/firn-io/firn/internal/kafka"
 	"github.com/firn-io/firn/internal/realtest/parts"
 )
@@ -193,6 +194,23 @@ func (s *stack) createTopicOf(t *testing.T, name string, partitions int32) {
 		t.Fatal(err)
 	}
 	err = admin.CreateTopic(t.Context(), kafka.TopicSpec{Name: name, Partitions: partitions, ReplicationFactor: 1})
+	if err := errors.Join(err, admin.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// controlTopic makes the control topic of a connector that Java runs first, and has Java's
+// coordinator begin at its start. Without an offset it begins at the end: when a rebalance
+// comes before its first commit, the next one misses what was announced, and Java loses
+// those rows.
+func (s *stack) controlTopic(t *testing.T, name, connector string) {
+	t.Helper()
+	s.createTopicOf(t, name, 1)
+	admin, err := kafka.NewAdmin(s.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = admin.AlterGroupOffsets(t.Context(), "connect-"+connector+"-coord", map[connect.TopicPartition]int64{{Topic: name}: 0})
 	if err := errors.Join(err, admin.Close()); err != nil {
 		t.Fatal(err)
 	}
