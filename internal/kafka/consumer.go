@@ -146,7 +146,7 @@ type reader struct {
 }
 
 func (r *reader) take(n int) []byte {
-	if r.err == nil && n > len(r.rest) {
+	if r.err == nil && (n < 0 || n > len(r.rest)) {
 		r.err = errShort
 	}
 	if r.err != nil {
@@ -167,6 +167,13 @@ func (r *reader) int16() int16 {
 func (r *reader) int32() int32 {
 	if b := r.take(4); b != nil {
 		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+func (r *reader) int64() int64 {
+	if b := r.take(8); b != nil {
+		return int64(binary.BigEndian.Uint64(b))
 	}
 	return 0
 }

@@ -31,18 +31,17 @@ const maxSASLBytes = 1 << 20
 
 // handshake names the mechanism.
 func (w *saslWire) handshake(mechanism string) error {
-	body := binary.BigEndian.AppendUint16(nil, uint16(len(mechanism)))
-	r, err := w.roundTrip(apiSaslHandshake, apiSaslHandshakeVersion, append(body, mechanism...))
+	r, err := w.roundTrip(apiSaslHandshake, apiSaslHandshakeVersion, appendString(nil, mechanism))
 	if err != nil {
 		return err
 	}
 	code := sarama.KError(r.int16())
 	var offers []string
-	for n := r.int32(); n > 0 && !r.short; n-- {
-		offers = append(offers, string(r.bytes(int(r.int16()))))
+	for n := r.int32(); n > 0 && r.err == nil; n-- {
+		offers = append(offers, string(r.take(int(r.int16()))))
 	}
 	switch {
-	case r.short:
+	case r.err != nil:
 		return errShortAnswer
 	case code == sarama.ErrUnsupportedSASLMechanism:
 		return unsupported(mechanism, offers)
@@ -61,15 +60,15 @@ func (w *saslWire) authenticate(token []byte) ([]byte, time.Duration, error) {
 	code := sarama.KError(r.int16())
 	var message string
 	if n := r.int16(); n > 0 {
-		message = string(r.bytes(int(n)))
+		message = string(r.take(int(n)))
 	}
 	var answer []byte
 	if n := r.int32(); n > 0 {
-		answer = r.bytes(int(n))
+		answer = r.take(int(n))
 	}
 	lifetime := r.int64()
 	switch {
-	case r.short:
+	case r.err != nil:
 		return nil, 0, errShortAnswer
 	case code != sarama.ErrNoError:
 		return nil, 0, fmt.Errorf("%w: %.300q", failure(code), message)
@@ -79,14 +78,13 @@ func (w *saslWire) authenticate(token []byte) ([]byte, time.Duration, error) {
 
 var errShortAnswer = errors.New("the broker's answer is shorter than it says")
 
-func (w *saslWire) roundTrip(key, version int16, body []byte) (*answerReader, error) {
+func (w *saslWire) roundTrip(key, version int16, body []byte) (*reader, error) {
 	w.correlation++
 	request := binary.BigEndian.AppendUint32(nil, uint32(10+len(w.clientID)+len(body)))
 	request = binary.BigEndian.AppendUint16(request, uint16(key))
 	request = binary.BigEndian.AppendUint16(request, uint16(version))
 	request = binary.BigEndian.AppendUint32(request, uint32(w.correlation))
-	request = binary.BigEndian.AppendUint16(request, uint16(len(w.clientID)))
-	request = append(append(request, w.clientID...), body...)
+	request = append(appendString(request, w.clientID), body...)
 	if _, err := w.socket.Write(request); err != nil {
 		return nil, err
 	}
@@ -102,46 +100,9 @@ func (w *saslWire) roundTrip(key, version int16, body []byte) (*answerReader, er
 	if _, err := io.ReadFull(w.socket, answer); err != nil {
 		return nil, err
 	}
-	r := &answerReader{data: answer}
+	r := &reader{rest: answer}
 	if got := r.int32(); got != w.correlation {
 		return nil, fmt.Errorf("the broker answers request %d, not %d", got, w.correlation)
 	}
 	return r, nil
-}
-
-// An answerReader takes values off the front of data, and zeroes after its end.
-type answerReader struct {
-	data  []byte
-	short bool
-}
-
-func (r *answerReader) bytes(n int) []byte {
-	if n < 0 || n > len(r.data) {
-		r.short, r.data = true, nil
-		return nil
-	}
-	out := r.data[:n]
-	r.data = r.data[n:]
-	return out
-}
-
-func (r *answerReader) int16() int16 {
-	if b := r.bytes(2); b != nil {
-		return int16(binary.BigEndian.Uint16(b))
-	}
-	return 0
-}
-
-func (r *answerReader) int32() int32 {
-	if b := r.bytes(4); b != nil {
-		return int32(binary.BigEndian.Uint32(b))
-	}
-	return 0
-}
-
-func (r *answerReader) int64() int64 {
-	if b := r.bytes(8); b != nil {
-		return int64(binary.BigEndian.Uint64(b))
-	}
-	return 0
 }
