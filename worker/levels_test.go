@@ -19,12 +19,7 @@ func TestLogLevels(t *testing.T) {
 			}
 			return l.Level
 		}
-		fx.eventually(time.Minute, func() string {
-			if err := errors.Join(a.Herder().Health(t.Context()), b.Herder().Health(t.Context())); err != nil {
-				return err.Error()
-			}
-			return ""
-		})
+		fx.wantHealth(a, b)
 		if err := a.Herder().SetClusterLogger(t.Context(), "org.apache.kafka", "debug"); err != nil {
 			t.Fatal(err)
 		}

@@ -121,12 +121,7 @@ func TestALeaderWithoutTheClass(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		fx.probe.lacks = "lacks"
 		lacks := fx.worker("lacks", nil)
-		fx.eventually(time.Minute, func() string {
-			if err := lacks.Herder().Health(t.Context()); err != nil {
-				return err.Error()
-			}
-			return ""
-		})
+		fx.wantHealth(lacks)
 		_, err := lacks.Herder().Create(t.Context(), entities.CreateRequest{Name: "c", Config: sinkConfig("c", nil)})
 		if e, ok := errors.AsType[*entities.Error](err); !ok || e.Status != 400 || !strings.Contains(e.Message, "Failed to find any class") {
 			t.Errorf("creating a connector without its class is answered with %v, want a 400", err)
@@ -154,19 +149,9 @@ func TestALeaderAsksForValidation(t *testing.T) {
 	inBubble(t, func(t *testing.T, fx *fixture) {
 		fx.probe.lacks = "lacks"
 		lacks := fx.worker("lacks", nil)
-		fx.eventually(time.Minute, func() string {
-			if err := lacks.Herder().Health(t.Context()); err != nil {
-				return err.Error()
-			}
-			return ""
-		})
+		fx.wantHealth(lacks)
 		has := fx.worker("has", nil)
-		fx.eventually(time.Minute, func() string {
-			if err := has.Herder().Health(t.Context()); err != nil {
-				return err.Error()
-			}
-			return ""
-		})
+		fx.wantHealth(has)
 		ctx := entities.WithAuthorization(t.Context(), "secret")
 		create := func(ctx context.Context, w *running, name string, config map[string]*string) string {
 			t.Helper()

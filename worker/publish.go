@@ -97,14 +97,10 @@ func (h *Herder) postTasks(ctx context.Context, leader, name string, configs []m
 	if err != nil {
 		return fmt.Errorf("encode task configs: %w", err)
 	}
-	target := strings.TrimSuffix(leader, "/") + "/connectors/" + url.PathEscape(name) + "/tasks"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	req, err := requestTo(ctx, http.MethodPost, leader, "/connectors/"+url.PathEscape(name)+"/tasks", body)
 	if err != nil {
 		return fmt.Errorf("address the leader: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "kafka-connect")
 	if key := h.configs.Snapshot().SessionKey(); key != nil {
 		mac, err := group.Sign(h.cfg.SignatureAlgorithm, key.Key, body)
 		if err != nil {
@@ -123,6 +119,19 @@ func (h *Herder) postTasks(ctx context.Context, leader, name string, configs []m
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096)) // the status says enough
 	return fmt.Errorf("post task configs to the leader at %s: %s: %s", leader, answer.Status, text)
+}
+
+// requestTo is a request to the REST API of another worker, with the headers that Java's
+// workers send each other.
+func requestTo(ctx context.Context, method, worker, path string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(worker, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "kafka-connect")
+	return req, nil
 }
 
 // PutTaskConfigs takes the task configs that another worker's connector generated.

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,14 +71,10 @@ func (h *Herder) validateOn(ctx context.Context, worker, class string, config ma
 		return nil, fmt.Errorf("encode the config: %w", err)
 	}
 	// forward=false: a worker that does not have the class either must not send it back here.
-	target := strings.TrimSuffix(worker, "/") + "/connector-plugins/" + url.PathEscape(strings.TrimSpace(class)) + "/config/validate?forward=false"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, target, bytes.NewReader(body))
+	req, err := requestTo(ctx, http.MethodPut, worker, "/connector-plugins/"+url.PathEscape(strings.TrimSpace(class))+"/config/validate", body)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "kafka-connect")
 	if header := entities.Authorization(ctx); header != "" {
 		req.Header.Set("Authorization", header)
 	}

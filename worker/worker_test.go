@@ -236,6 +236,19 @@ func (fx *fixture) eventually(limit time.Duration, check func() string) {
 	}
 }
 
+// wantHealth waits until workers say that they are well.
+func (fx *fixture) wantHealth(workers ...*running) {
+	fx.t.Helper()
+	fx.eventually(time.Minute, func() string {
+		for _, w := range workers {
+			if err := w.Herder().Health(fx.t.Context()); err != nil {
+				return err.Error()
+			}
+		}
+		return ""
+	})
+}
+
 func sinkConfig(name string, more map[string]string) map[string]*string {
 	config := map[string]*string{}
 	for k, v := range map[string]string{"name": name, "connector.class": "probe.ProbeSinkConnector", "tasks.max": "2", "topics": "events"} {
