@@ -39,7 +39,7 @@ func exchangesOfUsers() []exchange {
 		{request: "GET /connectors", header: "Authorization: basic YWxpY2U6czNjcmV0"},
 		{request: "GET /"},
 		{request: "GET /health"},
-		{request: "GET /health", header: right},
+		{request: "GET /health", header: right, until: "healthy"},
 		{request: "HEAD /connectors"},
 		{request: "OPTIONS /connectors", differs: "`OPTIONS` asks for a password"},
 		{request: "GET /nope"},
